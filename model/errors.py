@@ -1,0 +1,17 @@
+"""The errors that a user can cause and mend; each message names the value and the remedy."""
+
+
+class MacrecError(Exception):
+    """Base of every error that this project raises for bad input."""
+
+
+class ConfigError(MacrecError):
+    """A configuration that cannot be used as it stands."""
+
+
+class DataError(MacrecError):
+    """Items, interactions, images or embeddings that break the rules of the canonical form."""
+
+
+class BundleError(MacrecError):
+    """A bundle or catalog that is damaged, incomplete, or made of parts that do not belong together."""
