@@ -1,0 +1,51 @@
+"""Items that one request forbids, as dead edges of the trie: what the search must not follow.
+
+An edge is dead when every leaf below it is forbidden. There are at most L dead edges for a forbidden item, found by
+climbing from the leaves, so the cost depends on the list and not on the catalog, and the search over the rest is
+exactly the search over a trie without those items.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.trie import Trie
+
+NO_EDGE = -1
+
+
+def dead_edges(trie: Trie, modality: int, excluded: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+    """Edges that lead to nothing but excluded items, for each of the L levels, ascending.
+
+    Args:
+        trie: the catalog's trie.
+        modality: the modality's index.
+        excluded: item indices ``(n,)``, in any order; repeats do no harm.
+    """
+    dead = _dead_leaves(trie, modality, excluded) + trie.first_leaf
+    levels = [dead - 1]
+    for _ in range(trie.levels - 1):
+        parents, dead_children = np.unique(trie.parents(dead), return_counts=True)
+        children = trie.child_start[parents + 1] - trie.child_start[parents]
+        dead = parents[dead_children == children]
+        levels.append(dead - 1)
+    return levels[::-1]
+
+
+def pack_dead_edges(rows: Sequence[Sequence[NDArray[np.int64]]]) -> NDArray[np.int32]:
+    """Rows of :func:`dead_edges` as one array ``(B, L, X)`` int32 for the search, padded with -1; X is at least 1."""
+    width = max((len(level) for row in rows for level in row), default=0)
+    packed = np.full((len(rows), len(rows[0]), max(width, 1)), NO_EDGE, dtype=np.int32)
+    for index, row in enumerate(rows):
+        for depth, level in enumerate(row):
+            packed[index, depth, : len(level)] = level
+    return packed
+
+
+def _dead_leaves(trie: Trie, modality: int, excluded: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Leaves ``(k,)`` on which every item is excluded, ascending."""
+    leaves, excluded_items = np.unique(trie.item_leaf[modality, np.unique(excluded)], return_counts=True)
+    items = trie.leaf_start[leaves + 1] - trie.leaf_start[leaves]
+    dead: NDArray[np.int64] = leaves[excluded_items == items].astype(np.int64)
+    return dead

@@ -1,0 +1,173 @@
+"""The catalog's trie: every valid semantic ID of every modality in two flat arrays.
+
+The modality is the first step from the super-root (node 0), so one trie holds them all and ``root(m)`` is node m + 1.
+Nodes are numbered breadth first, hence the children of a node are consecutive and edge e leads to node e + 1: two
+arrays, ``child_start`` and ``child_code``, are the whole trie. Leaves are the last nodes, in the order of their semantic
+IDs, so every node covers one contiguous range of leaves. Items stand in leaf order; several may share a leaf.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import BundleError
+
+BITS_PER_CODE = 8
+MAX_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Trie:
+    """The trie of m modalities with L levels.
+
+    Attributes:
+        child_start: ``(I + 1,)`` int32, first edge of each of the I internal nodes, and the number of edges.
+        child_code: ``(E,)`` uint8, the code on each edge (the modality's index on the first m edges).
+        depth_start: ``(L + 3,)`` int64, first node of each depth: super-root, roots, levels 1 to L, and the node count.
+        leaf_start: ``(K + 1,)`` int32, where each of the K leaves begins in ``leaf_item``.
+        leaf_item: ``(m * N,)`` int32, item indices in leaf order, modality after modality; best rank first in a leaf.
+    """
+
+    child_start: NDArray[np.int32]
+    child_code: NDArray[np.uint8]
+    depth_start: NDArray[np.int64]
+    leaf_start: NDArray[np.int32]
+    leaf_item: NDArray[np.int32]
+
+    @property
+    def levels(self) -> int:
+        """L, the number of codes in a semantic ID."""
+        return len(self.depth_start) - 3
+
+    @property
+    def modalities(self) -> int:
+        """m, the number of modalities."""
+        return int(self.depth_start[2] - self.depth_start[1])
+
+    @property
+    def first_leaf(self) -> int:
+        """The node number of leaf 0."""
+        return int(self.depth_start[-2])
+
+    @property
+    def leaves(self) -> int:
+        """K, the number of distinct semantic IDs over all modalities."""
+        return len(self.leaf_start) - 1
+
+    @property
+    def items(self) -> int:
+        """N, the number of items."""
+        return len(self.leaf_item) // self.modalities
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the two arrays that the search reads."""
+        return self.child_start.nbytes + self.child_code.nbytes
+
+    @cached_property
+    def item_leaf(self) -> NDArray[np.int32]:
+        """``(m, N)`` int32, the leaf of each item in each modality."""
+        leaf_of_slot = np.repeat(np.arange(self.leaves, dtype=np.int32), np.diff(self.leaf_start))
+        table = np.empty((self.modalities, self.items), dtype=np.int32)
+        for modality, slots in enumerate(np.split(self.leaf_item, self.modalities)):
+            table[modality, slots] = leaf_of_slot[modality * self.items : (modality + 1) * self.items]
+        return table
+
+    def root(self, modality: int) -> int:
+        """The node under which the semantic IDs of ``modality`` hang."""
+        return 1 + modality
+
+    def leaf_items(self, leaf: int) -> NDArray[np.int32]:
+        """Item indices on one leaf, best rank first."""
+        return self.leaf_item[self.leaf_start[leaf] : self.leaf_start[leaf + 1]]
+
+    def parents(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The parent of each node ``(n,)``; every node but the super-root has one."""
+        return np.searchsorted(self.child_start, nodes - 1, side="right").astype(np.int64) - 1
+
+    def leaf_ranges(self, nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First leaf and one past the last leaf below each node ``(n,)``; the nodes must be of one depth."""
+        low, high = nodes, nodes + 1
+        while len(low) and low[0] < self.first_leaf:
+            low, high = (self.child_start[edge].astype(np.int64) + 1 for edge in (low, high))
+        return low - self.first_leaf, high - self.first_leaf
+
+
+def build_trie(codes: NDArray[np.uint8], rank: NDArray[np.integer] | None = None) -> Trie:
+    """Builds the trie of a catalog.
+
+    Args:
+        codes: ``(m, N, L)`` uint8, the semantic IDs.
+        rank: ``(N,)``, the items' order inside a shared leaf, smallest first; item order if not given.
+
+    Raises:
+        BundleError: if the array has no item or more levels than fit a 64-bit key.
+    """
+    modalities, items, levels = codes.shape
+    if items == 0 or not 1 <= levels <= MAX_LEVELS:
+        raise BundleError(f"codes of shape {codes.shape} make no trie: it takes items and 1 to {MAX_LEVELS} levels")
+    by_rank = np.arange(items) if rank is None else np.argsort(rank, kind="stable")
+    sorted_ids = [_sort_ids(codes[modality], by_rank) for modality in range(modalities)]
+    first_nodes = [[np.ones(1, dtype=bool), *_prefix_flags(leaf_keys, levels)] for leaf_keys, _, _ in sorted_ids]
+    return _assemble(sorted_ids, first_nodes, levels)
+
+
+def _sort_ids(
+    codes: NDArray[np.uint8], by_rank: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]:
+    """Distinct IDs as ascending keys ``(K,)``, the items on each leaf ``(K,)``, items in leaf order ``(N,)``."""
+    keys = _keys(codes)[by_rank]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
+    starts = np.flatnonzero(is_first)
+    return keys[starts].astype(np.uint64), np.diff(starts, append=len(keys)), by_rank[order].astype(np.int32)
+
+
+def _keys(codes: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
+    """IDs ``(N, L)`` as integers ``(N,)`` that sort as the IDs do; the narrowest type sorts fastest."""
+    key_bytes = 4 if codes.shape[1] <= 4 else MAX_LEVELS
+    padded = np.zeros((len(codes), key_bytes), dtype=np.uint8)
+    padded[:, key_bytes - codes.shape[1] :] = codes
+    return padded.view(f">u{key_bytes}")[:, 0].astype(f"u{key_bytes}")
+
+
+def _prefix_flags(leaf_keys: NDArray[np.uint64], levels: int) -> list[NDArray[np.bool_]]:
+    """For depths 1 to L below the root, which leaves ``(K,)`` open a new node."""
+    flags = []
+    for depth in range(1, levels + 1):
+        prefix = leaf_keys >> np.uint64((levels - depth) * BITS_PER_CODE)
+        flags.append(np.concatenate([[True], prefix[1:] != prefix[:-1]]))
+    return flags
+
+
+def _assemble(
+    sorted_ids: list[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]],
+    flags: list[list[NDArray[np.bool_]]],
+    levels: int,
+) -> Trie:
+    """Numbers the nodes breadth first across modalities and writes the arrays."""
+    modalities = len(sorted_ids)
+    sizes = np.array([[int(flag.sum()) for flag in flags[m]] for m in range(modalities)], dtype=np.int64)
+    depth_start = np.concatenate([[0, 1], 1 + np.cumsum(sizes.sum(axis=0))])
+    child_start = [np.zeros(1, dtype=np.int64)]
+    child_code = [np.arange(modalities, dtype=np.uint8)]
+    for depth in range(levels):
+        base = depth_start[depth + 2] + np.concatenate([[0], np.cumsum(sizes[:, depth + 1])])
+        for modality, (leaf_keys, _, _) in enumerate(sorted_ids):
+            opens = flags[modality][depth + 1]
+            parents = np.flatnonzero(flags[modality][depth]) if depth else np.zeros(1, dtype=np.int64)
+            child_start.append(base[modality] - 1 + (np.cumsum(opens) - 1)[parents])
+            shift = np.uint64((levels - depth - 1) * BITS_PER_CODE)
+            child_code.append(((leaf_keys[opens] >> shift) & np.uint64(255)).astype(np.uint8))
+    child_start.append(depth_start[-1:] - 1)
+    counts = np.concatenate([count for _, count, _ in sorted_ids])
+    return Trie(
+        child_start=np.concatenate(child_start).astype(np.int32),
+        child_code=np.concatenate(child_code),
+        depth_start=depth_start,
+        leaf_start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        leaf_item=np.concatenate([items for _, _, items in sorted_ids]),
+    )
