@@ -1,0 +1,79 @@
+"""A table of strings gives back every string and finds every string, whatever is in it."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.errors import DataError
+from model.string_table import StringColumn, StringTable
+
+strings = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("a\0")), max_size=30)
+distinct_strings = st.lists(strings, max_size=40, unique=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=distinct_strings, others=st.lists(strings, max_size=10))
+def test_every_string_is_found_on_its_row_and_no_other_string_is(rows: list[str], others: list[str]) -> None:
+    table = StringTable.build(rows)
+    assert [table[row] for row in range(len(table))] == rows
+    for string in rows + others:
+        assert table.find(string) == (rows.index(string) if string in rows else None)
+    assert table.order.tolist() == sorted(range(len(rows)), key=lambda row: rows[row].encode())
+
+
+def test_strings_with_a_long_common_prefix_sort_and_are_found() -> None:
+    rows = [f"{'p' * 100}{number}" for number in (10, 9, 1, 100)] + ["p" * 100]
+    table = StringTable.build(rows)
+    assert [rows[row] for row in table.order] == sorted(rows)
+    assert [table.find(row) for row in rows] == list(range(5))
+
+
+@pytest.mark.parametrize("rows", [["a", "b", "a"], ["", ""], ["x" * 7, "x" * 7], ["x" * 50, "y", "x" * 50]])
+def test_a_string_that_occurs_twice_is_refused(rows: list[str]) -> None:
+    with pytest.raises(DataError, match="occurs twice"):
+        StringTable.build(rows)
+
+
+@pytest.mark.parametrize("rows", [["b", "ä€", ""], [""], []])
+def test_a_saved_table_is_the_same_after_loading(tmp_path: Path, rows: list[str]) -> None:
+    StringTable.build(rows).save(tmp_path, "ids")
+    assert {path.name for path in tmp_path.iterdir()} == {"ids.bin", "ids.offsets.npy", "ids.order.npy"}
+    table = StringTable.load(tmp_path, "ids")
+    assert [table[row] for row in range(len(table))] == rows
+    assert [table.find(row) for row in rows] == list(range(len(rows)))
+
+
+def test_a_column_may_hold_equal_strings(tmp_path: Path) -> None:
+    StringColumn.build(["{}", "{}"]).save(tmp_path, "metadata")
+    column = StringColumn.load(tmp_path, "metadata")
+    assert [column[0], column[1]] == ["{}", "{}"]
+
+
+def test_finding_many_keeps_the_order_and_counts_the_unknown() -> None:
+    rows, unknown = StringTable.build(["a", "b", "c"]).find_many(["c", "x", "a", "c", "y"])
+    assert (rows.tolist(), unknown) == ([2, 0, 2], 2)
+    assert rows.dtype == np.int64
+
+
+def test_a_lone_surrogate_is_unknown_rather_than_an_error() -> None:
+    assert StringTable.build(["a"]).find("\ud800") is None
+
+
+@pytest.mark.parametrize("row", [-1, 2])
+def test_a_row_outside_the_table_is_an_error(row: int) -> None:
+    with pytest.raises(IndexError, match="2 rows"):
+        StringTable.build(["a", "b"])[row]
+
+
+def test_looking_up_costs_no_memory_that_grows_with_the_table(tmp_path: Path) -> None:
+    StringTable.build(f"item-{row}" for row in range(50_000)).save(tmp_path, "ids")
+    tracemalloc.start()
+    table = StringTable.load(tmp_path, "ids")
+    assert table.find("item-49999") == 49_999
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
