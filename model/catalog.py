@@ -1,0 +1,251 @@
+"""The catalog: every item that can be recommended now, with its semantic IDs, metadata and popularity, and their trie.
+
+On disk it is a folder of arrays that load memory-mapped, so ten million items open in milliseconds and processes share
+them. A catalog knows the ID space that its codes were made in, and nothing about generators or quantizers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model.config import Config
+from model.errors import BundleError, ConfigError, DataError
+from model.semantic_ids import IdSpace
+from model.string_table import StringColumn, StringTable, map_array
+from model.trie import Trie, build_trie
+
+FORMAT_VERSION = 1
+HEADER_FILE = "catalog.json"
+VERSION_LENGTH = 16
+Item = tuple[str, Mapping[str, Any]]
+
+
+class SpaceSizes(Config):
+    """An ID space as it stands in JSON files."""
+
+    modalities: tuple[str, ...]
+    levels: int
+    codes: int
+
+    @classmethod
+    def of(cls, space: IdSpace) -> "SpaceSizes":
+        """The sizes of ``space``."""
+        return cls(**asdict(space))
+
+    def space(self) -> IdSpace:
+        """The ID space of these sizes."""
+        return IdSpace(self.modalities, self.levels, self.codes)
+
+
+class CatalogHeader(Config):
+    """What ``catalog.json`` says."""
+
+    format_version: Literal[1]
+    version: str
+    items: int
+    id_space: SpaceSizes
+    space_hash: str
+    depth_start: list[int]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """N items in m modalities.
+
+    Attributes:
+        space: the ID space of the codes.
+        space_hash: which codebooks the codes come from; a generator with another hash cannot search this catalog.
+        version: a short hash of the content.
+        item_ids: the items' ids by item index.
+        attributes: one JSON object per item: title, category, price, image, and whatever else the data has.
+        codes: ``(m, N, L)`` uint8, the semantic IDs.
+        trie: all semantic IDs; items on one leaf stand by popularity.
+        popularity: ``(N,)`` int32, how often each item occurs in training.
+        popular: ``(N,)`` int32, item indices, the most popular first, equals by id.
+    """
+
+    space: IdSpace
+    space_hash: str
+    version: str
+    item_ids: StringTable
+    attributes: StringColumn
+    codes: NDArray[np.uint8]
+    trie: Trie
+    popularity: NDArray[np.int32]
+    popular: NDArray[np.int32]
+
+    @classmethod
+    def build(
+        cls,
+        space: IdSpace,
+        codes: NDArray[np.uint8],
+        items: Iterable[Item],
+        popularity: NDArray[np.integer],
+        space_hash: str,
+    ) -> "Catalog":
+        """Builds a catalog in memory.
+
+        Args:
+            space: the ID space.
+            codes: ``(m, N, L)`` uint8.
+            items: id and metadata of each item, in item order, read once.
+            popularity: ``(N,)``, training counts.
+            space_hash: names the codebooks (:func:`model.bundle.space_hash`).
+
+        Raises:
+            DataError: if an id occurs twice or metadata is not JSON.
+            BundleError: if the codes are not of this space or the counts of items differ.
+        """
+        item_ids, attributes = _pack(items)
+        counts = popularity.astype(np.int32)
+        _check_sizes(space, codes, len(item_ids), len(counts))
+        if codes.size and (top := int(codes.max())) >= space.codes:
+            raise BundleError(f"code {top} occurs, but a level of this ID space has only {space.codes} codes")
+        popular = _by_popularity(counts, item_ids.order)
+        rank = np.empty_like(popular)
+        rank[popular] = np.arange(len(popular), dtype=np.int32)
+        return cls(
+            space=space,
+            space_hash=space_hash,
+            version=_content_hash(space_hash, codes, item_ids.blob, item_ids.offsets, attributes.blob, counts),
+            item_ids=item_ids,
+            attributes=attributes,
+            codes=codes,
+            trie=build_trie(codes, rank),
+            popularity=counts,
+            popular=popular,
+        )
+
+    def __len__(self) -> int:
+        """N, the number of items."""
+        return len(self.item_ids)
+
+    def metadata(self, item: int) -> dict[str, Any]:
+        """The metadata of an item, parsed when asked for."""
+        parsed: dict[str, Any] = json.loads(self.attributes.raw(item))
+        return parsed
+
+    def save(self, folder: Path) -> None:
+        """Writes the catalog into ``folder``, which must exist."""
+        header = CatalogHeader(
+            format_version=FORMAT_VERSION,
+            version=self.version,
+            items=len(self),
+            id_space=SpaceSizes.of(self.space),
+            space_hash=self.space_hash,
+            depth_start=self.trie.depth_start.tolist(),
+        )
+        self.item_ids.save(folder, "item_ids")
+        self.attributes.save(folder, "metadata")
+        for name, array in self._arrays().items():
+            np.save(folder / f"{name}.npy", array)
+        (folder / HEADER_FILE).write_text(header.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Catalog":
+        """Maps a saved catalog; nothing but the header is read until it is used.
+
+        Raises:
+            BundleError: if a file is missing, unreadable or of the wrong size.
+        """
+        header = read_header(folder)
+        try:
+            catalog = cls(
+                space=header.id_space.space(),
+                space_hash=header.space_hash,
+                version=header.version,
+                item_ids=StringTable.load(folder, "item_ids"),
+                attributes=StringColumn.load(folder, "metadata"),
+                codes=map_array(folder / "codes.npy"),
+                trie=_load_trie(folder, header.depth_start),
+                popularity=map_array(folder / "popularity.npy"),
+                popular=map_array(folder / "popular.npy"),
+            )
+        except (OSError, ValueError, ConfigError) as error:
+            raise BundleError(f"catalog {folder} cannot be read: {error}; export or publish it again") from error
+        _check_sizes(catalog.space, catalog.codes, header.items, len(catalog.popularity))
+        if len(catalog) != header.items:
+            raise BundleError(f"catalog {folder} names {header.items} items and holds {len(catalog)} ids")
+        return catalog
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that are saved under their own names."""
+        return {
+            "codes": self.codes,
+            "child_start": self.trie.child_start,
+            "child_code": self.trie.child_code,
+            "leaf_start": self.trie.leaf_start,
+            "leaf_item": self.trie.leaf_item,
+            "popularity": self.popularity,
+            "popular": self.popular,
+        }
+
+
+def read_header(folder: Path) -> CatalogHeader:
+    """Reads ``catalog.json``.
+
+    Raises:
+        BundleError: if it is missing or not what this version writes.
+    """
+    path = folder / HEADER_FILE
+    try:
+        return CatalogHeader.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{path} cannot be read: {error}; export or publish the catalog again") from error
+
+
+def _pack(items: Iterable[Item]) -> tuple[StringTable, StringColumn]:
+    """Ids and metadata of items that may only be read once."""
+    ids: list[str] = []
+
+    def documents() -> Iterator[str]:
+        for item_id, metadata in items:
+            ids.append(item_id)
+            try:
+                yield json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            except (TypeError, ValueError) as error:
+                raise DataError(f"metadata of item {item_id!r} is not JSON: {error}") from error
+
+    attributes = StringColumn.build(documents())
+    return StringTable.build(ids), attributes
+
+
+def _by_popularity(counts: NDArray[np.int32], by_id: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Items ``(N,)`` by descending count, equals in the order of their ids."""
+    return by_id[np.argsort(-counts[by_id], kind="stable")]
+
+
+def _check_sizes(space: IdSpace, codes: NDArray[np.uint8], items: int, counts: int) -> None:
+    """Raises BundleError unless the parts are of one space and one number of items."""
+    expected = (len(space.modalities), items, space.levels)
+    if codes.shape != expected or codes.dtype != np.uint8:
+        raise BundleError(f"codes are {codes.dtype} {codes.shape}, but this catalog needs uint8 {expected}")
+    if counts != items:
+        raise BundleError(f"popularity counts {counts} items, but the catalog has {items}")
+
+
+def _content_hash(space_hash: str, *arrays: NDArray[Any]) -> str:
+    """A short hash that changes when anything in the catalog does."""
+    digest = hashlib.sha256(space_hash.encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:VERSION_LENGTH]
+
+
+def _load_trie(folder: Path, depth_start: list[int]) -> Trie:
+    """Maps the trie's arrays."""
+    return Trie(
+        child_start=map_array(folder / "child_start.npy"),
+        child_code=map_array(folder / "child_code.npy"),
+        depth_start=np.array(depth_start, dtype=np.int64),
+        leaf_start=map_array(folder / "leaf_start.npy"),
+        leaf_item=map_array(folder / "leaf_item.npy"),
+    )
