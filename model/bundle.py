@@ -1,0 +1,237 @@
+"""The bundle: the folder that training exports and the service loads. This file is the contract between the two.
+
+    manifest.json          what is in it, with the SHA-256 of every file; written last
+    generator.onnx         the whole search: history tokens in, leaves and scores out
+    quantizer.onnx         embeddings in, codes out; absent where semantic IDs were imported
+    encoders/              what the offline encoders need to embed new items
+    codebooks.safetensors  the quantizer's codebooks
+    catalog/               the items that the bundle was exported with
+    popular.json           the most popular items' ids
+
+Generator, quantizer and catalog only work together in one ID space, so each names its own and loading compares them.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model.catalog import HEADER_FILE, Catalog, SpaceSizes, read_header
+from model.config import Config
+from model.errors import BundleError
+from model.onnx_metadata import read_metadata
+from model.semantic_ids import IdSpace
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+GENERATOR_FILE = "generator.onnx"
+QUANTIZER_FILE = "quantizer.onnx"
+CATALOG_FOLDER = "catalog"
+HASH_LENGTH = 16
+
+
+class Manifest(Config):
+    """What ``manifest.json`` says.
+
+    Attributes:
+        format_version: of the bundle's layout.
+        model_hash: the start of the SHA-256 of ``generator.onnx``; the model's version.
+        space_hash: which ID space, codebooks included, all parts share.
+        id_space: its sizes.
+        files: SHA-256 of every other file, by its path in the bundle.
+        config: the configuration of the training run, ``max_history`` (items) at its top level.
+        metrics: what the evaluation measured.
+        data_fingerprint: names the data that the bundle was trained on.
+        created_by: the program and version that wrote it.
+        created_at: when, in UTC.
+    """
+
+    format_version: Literal[1]
+    model_hash: str
+    space_hash: str
+    id_space: SpaceSizes
+    files: dict[str, str]
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    data_fingerprint: str
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are verified."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def generator(self) -> Path:
+        """The search graph."""
+        return self.folder / GENERATOR_FILE
+
+    @property
+    def quantizer(self) -> Path | None:
+        """The quantizer, if the semantic IDs were trained and not imported."""
+        path = self.folder / QUANTIZER_FILE
+        return path if path.exists() else None
+
+    def catalog(self) -> Catalog:
+        """The items that the bundle was exported with."""
+        return Catalog.load(self.folder / CATALOG_FOLDER)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Opens a bundle and verifies all of it.
+
+        Raises:
+            BundleError: if a file is missing, changed, or of another ID space; the message names it.
+        """
+        manifest = read_manifest(folder)
+        for name, expected in manifest.files.items():
+            found = _hash_file(folder / name)
+            if found != expected:
+                raise BundleError(f"{folder / name} has SHA-256 {found}, the manifest says {expected}; copy it again")
+        check_one_space(folder, manifest.id_space, manifest.space_hash)
+        return cls(folder, manifest)
+
+
+def space_hash(space: IdSpace, *arrays: NDArray[Any]) -> str:
+    """Names an ID space by its sizes and what gives codes their meaning: the codebooks, or imported codes."""
+    digest = hashlib.sha256(json.dumps(asdict(space)).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:HASH_LENGTH]
+
+
+def write_bundle(
+    folder: Path,
+    fill: Callable[[Path], None],
+    *,
+    space: IdSpace,
+    space_hash: str,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+    data_fingerprint: str,
+    created_by: str,
+) -> Manifest:
+    """Writes a bundle so that nobody ever sees half of one, replacing an older one at the same place.
+
+    Args:
+        folder: where the bundle will be.
+        fill: writes every file but the manifest into the folder that it is given.
+        space: the ID space of all parts.
+        space_hash: its name, codebooks included.
+        config: goes into the manifest, as do the rest.
+        metrics: see :class:`Manifest`.
+        data_fingerprint: see :class:`Manifest`.
+        created_by: see :class:`Manifest`.
+
+    Raises:
+        BundleError: if what ``fill`` wrote is incomplete or of several ID spaces.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    fill(partial)
+    sizes = SpaceSizes.of(space)
+    check_one_space(partial, sizes, space_hash)
+    files = {
+        path.relative_to(partial).as_posix(): _hash_file(path) for path in sorted(partial.rglob("*")) if path.is_file()
+    }
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        model_hash=files[GENERATOR_FILE][:HASH_LENGTH],
+        space_hash=space_hash,
+        id_space=sizes,
+        files=files,
+        config=config,
+        metrics=metrics,
+        data_fingerprint=data_fingerprint,
+        created_by=created_by,
+        created_at=datetime.now(UTC),
+    )
+    (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    _replace(partial, folder)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads ``manifest.json``.
+
+    Raises:
+        BundleError: if it is missing, not what this version writes, or names files outside the bundle.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}") from error
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{path} cannot be read: {error}; export the bundle again") from error
+    for name in manifest.files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleError(f"{path} names {name!r}, which is outside the bundle")
+    return manifest
+
+
+def check_one_space(folder: Path, sizes: SpaceSizes, space_hash: str) -> None:
+    """Raises BundleError unless generator, quantizer and catalog are all of the manifest's ID space."""
+    parts = {
+        f"{CATALOG_FOLDER}/{HEADER_FILE}": _catalog_space(folder),
+        GENERATOR_FILE: _onnx_space(folder / GENERATOR_FILE),
+    }
+    if (folder / QUANTIZER_FILE).exists():
+        parts[QUANTIZER_FILE] = _onnx_space(folder / QUANTIZER_FILE)
+    for name, (part_sizes, part_hash) in parts.items():
+        for field in SpaceSizes.model_fields:
+            ours, theirs = getattr(sizes, field), getattr(part_sizes, field)
+            if ours != theirs:
+                raise BundleError(
+                    f"{name} has {field} = {theirs}, the manifest {field} = {ours}; export all of one run"
+                )
+        if part_hash != space_hash:
+            raise BundleError(f"{name} is of ID space {part_hash}, the manifest of {space_hash}; export all of one run")
+
+
+def _catalog_space(folder: Path) -> tuple[SpaceSizes, str]:
+    """The ID space that the catalog names."""
+    header = read_header(folder / CATALOG_FOLDER)
+    return header.id_space, header.space_hash
+
+
+def _onnx_space(path: Path) -> tuple[SpaceSizes, str]:
+    """The ID space that an ONNX file names in its properties."""
+    properties = read_metadata(path)
+    try:
+        return SpaceSizes.model_validate_json(properties["id_space"]), properties["space_hash"]
+    except (KeyError, ValidationError) as error:
+        raise BundleError(f"{path} does not name its ID space ({error}); export the bundle again") from error
+
+
+def _hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path} is in the manifest but cannot be read: {error}; copy the bundle again") from error
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Renames a finished folder into place; an older one is set aside first and then removed."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
