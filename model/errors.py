@@ -15,3 +15,7 @@ class DataError(MacrecError):
 
 class BundleError(MacrecError):
     """A bundle or catalog that is damaged, incomplete, or made of parts that do not belong together."""
+
+
+class RegistryError(MacrecError):
+    """A registry of catalog versions that cannot be reached, refuses, or has nothing to give."""
