@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DataError
+from model.string_table import StringColumn
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +55,11 @@ class Interactions:
 
     def save(self, path: Path) -> None:
         """Writes an uncompressed npz without pickled objects."""
-        encoded = [user.encode() for user in self.user_ids]
+        users = StringColumn.build(self.user_ids)
         np.savez(
             path,
-            user_bytes=np.frombuffer(b"".join(encoded), dtype=np.uint8),
-            user_lengths=np.array([len(user) for user in encoded], dtype=np.int32),
+            user_bytes=users.blob,
+            user_offsets=users.offsets,
             offsets=self.offsets,
             items=self.items,
             timestamps=self.timestamps,
@@ -73,14 +74,8 @@ class Interactions:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                user_ids = _unpack(arrays["user_bytes"].tobytes(), arrays["user_lengths"])
+                users = StringColumn(arrays["user_bytes"], arrays["user_offsets"])
+                user_ids = [users[row] for row in range(len(users))]
                 return cls(user_ids, arrays["offsets"], arrays["items"], arrays["timestamps"])
         except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise DataError(f"{path} does not hold interactions ({error}); rerun the prepare stage") from error
-
-
-def _unpack(joined: bytes, lengths: NDArray[np.int32]) -> list[str]:
-    """Cuts UTF-8 bytes into strings of the given byte lengths."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    starts = ends - lengths
-    return [joined[start:end].decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
