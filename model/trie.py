@@ -2,8 +2,8 @@
 
 The modality is the first step from the super-root (node 0), so one trie holds them all and ``root(m)`` is node m + 1.
 Nodes are numbered breadth first, hence the children of a node are consecutive and edge e leads to node e + 1: two
-arrays, ``child_start`` and ``child_code``, are the whole trie. Leaves are the last nodes, in the order of their semantic
-IDs, so every node covers one contiguous range of leaves. Items stand in leaf order; several may share a leaf.
+arrays, ``child_start`` and ``child_code``, are the whole trie. Leaves are the last nodes, in the order of their
+semantic IDs, so every node covers one contiguous range of leaves. Items stand in leaf order; several may share a leaf.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,141 @@
+"""Constrained beam search as one torch module: from history tokens to leaves, in one traceable graph.
+
+Offline evaluation runs it in torch; training exports it to ONNX for serving. The trie, the filter, the exclusions and
+the beam width are inputs, so a catalog is swapped and a request's rules change without touching the model.
+
+A beam's score is the sum of the log-probabilities of its codes, each from a softmax over the whole vocabulary, masked
+afterwards and not renormalised; what is returned is the mean per code.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.semantic_ids import PAD, IdSpace
+from model.transformer import Transformer
+
+
+class CatalogInputs(NamedTuple):
+    """The catalog and the request's rules as the search reads them.
+
+    Attributes:
+        child_start: ``(I + 1,)`` int32, as in :class:`model.trie.Trie`.
+        child_code: ``(E,)`` uint8, likewise.
+        edge_allowed: ``(E,)`` bool, False at edges below which a shared filter allows nothing.
+        dead_edges: ``(B, L, X)`` int32 edges that one request forbids, per row and level, padded with -1.
+    """
+
+    child_start: Tensor
+    child_code: Tensor
+    edge_allowed: Tensor
+    dead_edges: Tensor
+
+
+class Beams(NamedTuple):
+    """W partial IDs of each row: trie nodes, summed log-probabilities and last tokens, each ``(B, W)``."""
+
+    nodes: Tensor
+    scores: Tensor
+    tokens: Tensor
+
+
+class ConstrainedBeamSearch(nn.Module):
+    """L unrolled decode steps, each followed by an expansion along the trie's edges."""
+
+    def __init__(self, transformer: Transformer, space: IdSpace) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.space = space
+
+    def forward(
+        self,
+        tokens: Tensor,
+        modality: Tensor,
+        child_start: Tensor,
+        child_code: Tensor,
+        edge_allowed: Tensor,
+        dead_edges: Tensor,
+        beam: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Searches the best semantic IDs.
+
+        Args:
+            tokens: ``(B, S)`` int64 history tokens, PAD after the last.
+            modality: ``(B,)`` int64, which modality's IDs each row searches.
+            child_start: see :class:`CatalogInputs`, as the next three.
+            child_code: edges' codes.
+            edge_allowed: the shared filter.
+            dead_edges: each row's exclusions.
+            beam: ``(W,)``, any numeric type: its length is the beam width.
+
+        Returns:
+            Leaf nodes ``(B, W)`` int64, best first, -1 where there are fewer leaves than beams, and their mean
+            log-probability per code ``(B, W)`` float32, -inf there.
+        """
+        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges)
+        present = tokens != PAD
+        memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
+        width = beam.shape[0]
+        beams = Beams(
+            nodes=modality[:, None] + 1,
+            scores=torch.zeros_like(modality, dtype=torch.float32)[:, None],
+            tokens=torch.full_like(modality, PAD)[:, None],
+        )
+        past: list[Tensor] | None = None
+        for level in range(self.space.levels):
+            logits, past = self.transformer.decode_step(beams.tokens, past, memory)
+            beams, parents = self._expand(logits.float(), beams, catalog, modality, level, width)
+            past = [_reorder(layer, parents) for layer in past]
+        found = beams.scores > -torch.inf
+        return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
+
+    def _expand(
+        self, logits: Tensor, beams: Beams, catalog: CatalogInputs, modality: Tensor, level: int, width: int
+    ) -> tuple[Beams, Tensor]:
+        """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
+        first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
+        edges, codes, allowed = self._children(beams.nodes, catalog, level)
+        log_probabilities = self._level_log_probabilities(logits, first_token)
+        scores = beams.scores[:, :, None] + log_probabilities.gather(2, codes)
+        scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
+        if level == 0:
+            scores = F.pad(scores, (0, width), value=-torch.inf)
+        best, slots = scores.topk(width, dim=1)
+        # Padding slots lie behind the last child; a beam that found nothing waits at the super-root, its score -inf.
+        slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
+        nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
+        tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
+        return Beams(nodes, best, tokens), slots // self.space.codes
+
+    def _children(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Edges, codes and permission ``(B, W, M)`` of every beam's children, M slots for each."""
+        start = catalog.child_start[nodes].long()[:, :, None]
+        end = catalog.child_start[nodes + 1].long()[:, :, None]
+        slots = torch.arange(self.space.codes, device=nodes.device)
+        edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
+        allowed = (start + slots < end) & catalog.edge_allowed[edges]
+        allowed = allowed & ~self._dead(start, catalog.dead_edges[:, level])
+        return edges, catalog.child_code[edges].long(), allowed
+
+    def _dead(self, start: Tensor, dead_edges: Tensor) -> Tensor:
+        """Which slots ``(B, W, M)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
+        slots = dead_edges.long()[:, None, :] - start
+        slots = torch.where((slots >= 0) & (slots < self.space.codes), slots, self.space.codes)
+        shape = (start.shape[0], start.shape[1], self.space.codes + 1)
+        dead = torch.zeros(shape, dtype=torch.bool, device=start.device)
+        return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, : self.space.codes]
+
+    def _level_log_probabilities(self, logits: Tensor, first_token: Tensor) -> Tensor:
+        """Log-probabilities ``(B, W, M)`` of one level's codes out of logits ``(B, W, vocabulary)``."""
+        tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=logits.device)
+        level_logits = logits.gather(2, tokens.expand(-1, logits.shape[1], -1))
+        return level_logits - logits.logsumexp(dim=2, keepdim=True)
+
+
+def _reorder(past: Tensor, parents: Tensor) -> Tensor:
+    """The past ``(B, W, T, inner)`` of the beams that ``parents`` ``(B, W')`` names."""
+    flat = parents + torch.arange(parents.shape[0], device=parents.device)[:, None] * past.shape[1]
+    reordered = past.flatten(0, 1).index_select(0, flat.flatten())
+    return reordered.view(parents.shape[0], parents.shape[1], *past.shape[2:])
