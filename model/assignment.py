@@ -42,9 +42,16 @@ class Greedy(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """IDs ``(N, L)`` uint8 and how each came about, ``(N,)`` uint8: KEPT, MOVED_LAST, MOVED_BEFORE or SHARED."""
+    """The IDs of a catalog's items.
+
+    Attributes:
+        codes: ``(N, L)`` uint8.
+        greedy: ``(N, L)`` uint8, the IDs before anyone moved.
+        outcome: ``(N,)`` uint8, how each ID came about: KEPT, MOVED_LAST, MOVED_BEFORE or SHARED.
+    """
 
     codes: Codes
+    greedy: Codes
     outcome: Codes
 
 
@@ -79,7 +86,7 @@ def assign(latents: Floats, codebooks: Floats, reserved: Codes | None = None) ->
     """
     greedy = nearest_codes(latents, codebooks)
     reserved = greedy.codes[:0] if reserved is None else reserved
-    result = Assignment(greedy.codes.copy(), np.full(len(latents), KEPT, dtype=np.uint8))
+    result = Assignment(greedy.codes.copy(), greedy.codes, np.full(len(latents), KEPT, dtype=np.uint8))
     movers = _movers(greedy, reserved)
     result.outcome[movers] = SHARED
     _move_last(result, movers, reserved, latents, codebooks)
