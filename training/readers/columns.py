@@ -42,7 +42,7 @@ def ids(column: pa.ChunkedArray, name: str) -> Ids:
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise DataError(f"column {name!r} holds {kind}, but ids are strings or integers; convert it")
-    encoded = column.dictionary_encode().unify_dictionaries()
+    encoded = column.dictionary_encode()  # one dictionary for all chunks
     if encoded.num_chunks == 0:
         return Ids(np.empty(0, dtype=np.int32), [])
     values = [str(value) for value in encoded.chunk(0).dictionary.to_pylist()]
