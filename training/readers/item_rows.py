@@ -1,6 +1,8 @@
 """Items from a JSON lines file: known fields checked, everything else kept as attributes, bad rows counted by line."""
 
 import json
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,17 +102,16 @@ class _ItemReader:
                 image=self._image(number, item_id, fields),
             )
         except ValidationError as error:
-            raise _RowError("text that is not Unicode, or a number that is not finite") from error
+            raise _RowError("attribute that is not finite") from error
 
     def _price(self, number: int, value: object) -> float | None:
         """A number, or a string that holds one."""
         if value is None or value == "":
             return None
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            try:
-                return float(value)
-            except ValueError:
-                pass
+            with suppress(ValueError, OverflowError):
+                if isfinite(price := float(value)):
+                    return price
         self.bad.skip("unreadable price", number)
         return None
 
@@ -144,9 +145,11 @@ class _ItemReader:
 
 
 def _fields(line: bytes) -> dict[str, Any]:
-    """The line's JSON object."""
+    """The line's JSON object, in which every string can be written again."""
     try:
         fields = json.loads(line.decode())
+        if rb"\ud" in line.lower():  # half a surrogate pair is valid JSON, but no Unicode
+            json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise _RowError("malformed JSON") from error
     if not isinstance(fields, dict):

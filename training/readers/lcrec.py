@@ -150,11 +150,14 @@ def _parse_tokens(path: Path, tokens: list[Any], levels: int) -> NDArray[np.int6
 
 
 def _integers(path: Path, values: list[Any]) -> NDArray[np.int64]:
-    """Item indices as an array."""
+    """Item indices as an array. Their type is left to Arrow to find, which would cut fractions off if told."""
     try:
-        indices: NDArray[np.int64] = pa.array(values, pa.int64()).to_numpy(zero_copy_only=True)
-    except pa.ArrowException as error:
+        column = pa.array(values) if values else pa.array([], pa.int64())
+    except (pa.ArrowException, OverflowError) as error:
         raise DataError(f"{path}: item indices must be integers ({error})") from error
+    if column.type != pa.int64() or column.null_count:
+        raise DataError(f"{path}: item indices must be integers, not {column.type}, and none may be missing")
+    indices: NDArray[np.int64] = column.to_numpy()
     return indices
 
 
