@@ -7,13 +7,13 @@ import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from model.encoders.decoding import BROKEN, decode
 from model.errors import DataError
 
 FOLDER, ARCHIVE = "images", "images.zip"
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, zipfile.BadZipFile)
-_BROKEN_IMAGE = (*_BROKEN, Image.DecompressionBombError)
+_BROKEN_ENTRY = (OSError, ValueError, EOFError, struct.error, zlib.error, zipfile.BadZipFile)
 
 
 class ImageSource(ABC):
@@ -51,10 +51,9 @@ class ImageSource(ABC):
         """
         data = self.read_bytes(name)
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                return _rgb(ImageOps.exif_transpose(image))
-        except _BROKEN_IMAGE as error:
-            raise self._error(name, f"does not decode ({error})") from error
+            return decode(data)
+        except DataError as error:
+            raise self._error(name, str(error)) from error
 
     def verify(self, name: str) -> None:
         """Decodes the image to its end at the smallest scale its format offers; several times faster than reading.
@@ -69,7 +68,7 @@ class ImageSource(ABC):
             with Image.open(io.BytesIO(data)) as image:
                 image.draft("L", (1, 1))
                 image.load()
-        except _BROKEN_IMAGE as error:
+        except BROKEN as error:
             raise self._error(name, f"does not decode ({error})") from error
 
     def _error(self, name: str, what: str) -> DataError:
@@ -121,7 +120,7 @@ class ImageArchive(ImageSource):
             raise self._error(name, "does not exist")
         try:
             return self._zip.read(self._files[name])
-        except (*_BROKEN, NotImplementedError, RuntimeError) as error:  # a method unknown to zipfile, a password
+        except (*_BROKEN_ENTRY, NotImplementedError, RuntimeError) as error:  # a method unknown to zipfile, a password
             raise self._error(name, f"cannot be read ({error})") from error
 
     def checksum(self, name: str) -> int:
@@ -149,12 +148,3 @@ def open_images(data: Path, name: str | None = None) -> ImageSource | None:
     if not found:
         return None
     return ImageFolder(found[0]) if found[0].is_dir() else ImageArchive(found[0])
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """An RGB copy; transparency becomes white, as on a shop's page."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    visible = image.convert("RGBA")
-    white = Image.new("RGBA", visible.size, "white")
-    return Image.alpha_composite(white, visible).convert("RGB")

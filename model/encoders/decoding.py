@@ -8,20 +8,22 @@ from PIL import Image, ImageOps
 
 from model.errors import DataError
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What Pillow raises on damaged files.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 def decode(data: bytes) -> Image.Image:
     """The RGB picture of a file's bytes, upright as its EXIF orientation says, transparent parts on white.
 
     Raises:
-        DataError: if the bytes are no picture that Pillow can decode, or one of absurd size.
+        DataError: if the bytes are no picture that Pillow can decode, or one of absurd size; the caller, who knows its
+            name, should add that.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
             return to_rgb(ImageOps.exif_transpose(image))
-    except _BROKEN as error:
-        raise DataError(f"the picture does not decode ({error}); mend or leave out the file") from error
+    except BROKEN as error:
+        raise DataError(f"does not decode ({error})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
