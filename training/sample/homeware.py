@@ -194,7 +194,7 @@ def draw_cushion(canvas: Canvas, palette: Palette, silhouette: str, rng: np.rand
     """A cushion that leans back a little, with piping and a dent."""
     bodies: dict[str, Shape] = {
         "rounded": ellipse(50, 52, 35, 31),
-        "straight": smooth([(16, 20), (50, 23), (84, 20), (81.5, 52), (84, 84), (50, 81), (16, 84), (18.5, 52)]),
+        "straight": _pillow(),
         "tapered": rounded([(24, 28), (50, 25), (76, 28), (93, 78), (50, 81), (7, 78)], 8),
     }
     body = bodies[silhouette]
@@ -206,6 +206,16 @@ def draw_cushion(canvas: Canvas, palette: Palette, silhouette: str, rng: np.rand
     )
     for x in buttons if silhouette != "straight" else []:
         canvas.fill(ellipse(x, 51, 2.6, 2.3), palette.deep)
+
+
+def _pillow() -> Shape:
+    """A square cushion's outline: four pointed corners and the slack seams between them."""
+    quarter: list[Point] = [(1.0, 1.0), (0.52, 0.93), (0.0, 0.91), (-0.52, 0.93)]
+    outline: Shape = []
+    for _ in range(4):
+        outline += [(50 + 34 * x, 52 + 32 * y) for x, y in quarter]
+        quarter = [(-y, x) for x, y in quarter]
+    return smooth(outline)
 
 
 def draw_chair(canvas: Canvas, palette: Palette, silhouette: str, rng: np.random.Generator) -> None:
