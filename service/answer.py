@@ -1,0 +1,122 @@
+"""One recommendation from request to response: limits, admission, history, search, and what the answer tells."""
+
+import time
+
+from model.catalog import Catalog
+from service.problems import invalid
+from service.recommender import Query, Recommendation
+from service.scheduler import Leaving
+from service.schemas import RecommendedItem, RecommendRequest, RecommendResponse
+from service.service import Service
+from service.settings import Settings
+from service.snapshot import Snapshot
+
+
+async def answer(service: Service, request: RecommendRequest, leaving: Leaving) -> RecommendResponse:
+    """Answers a request.
+
+    Args:
+        service: the running service.
+        request: what is asked.
+        leaving: returns when the client has left.
+
+    Raises:
+        Problem: 422 beyond a limit, 429 if the queue is full, 503 while starting or draining, 504 past the deadline.
+        ClientLeftError: if the client left before the search began.
+    """
+    started = time.perf_counter()
+    settings, snapshot = service.settings, service.snapshot()
+    check_limits(request, settings)
+    weights = effective_weights(request, settings, snapshot.catalog.space.modalities)
+    with service.scheduler.admit(min(request.timeout or settings.deadline, settings.deadline)) as ticket:
+        history, degraded = await _history(service, request)
+        stored = time.perf_counter()
+        query = Query(
+            history=tuple(history),
+            k=request.k or settings.k,
+            beam=request.beam or settings.beam,
+            weights=weights,
+            exclude=tuple(request.exclude),
+            exclude_seen=request.exclude_seen,
+        )
+        ran = await ticket.run(lambda: service.recommender.recommend(snapshot, query), leaving)
+    seconds = {"store": stored - started, "queue": ran.waited, **ran.result.seconds}
+    seconds["total"] = time.perf_counter() - started
+    _observe(service, ran.result, seconds)
+    return _response(snapshot, query, ran.result, degraded, seconds)
+
+
+def check_limits(request: RecommendRequest, settings: Settings) -> None:
+    """Raises a 422 for what this server does not allow."""
+    if (request.k or 0) > settings.max_k:
+        raise invalid("body.k", f"{request.k} is over this server's limit of {settings.max_k}")
+    if (request.beam or 0) > settings.max_beam:
+        raise invalid("body.beam", f"{request.beam} is over this server's limit of {settings.max_beam}")
+
+
+def effective_weights(request: RecommendRequest, settings: Settings, modalities: tuple[str, ...]) -> dict[str, float]:
+    """The weight of each modality that is searched; the request's come before the server's, and those before 1."""
+    asked = request.weights or {}
+    for modality in asked:
+        if modality not in modalities:
+            raise invalid(f"body.weights.{modality}", f"no such modality; this catalog has {list(modalities)}")
+    weights = {modality: asked.get(modality, settings.weights.get(modality, 1.0)) for modality in modalities}
+    searched = {modality: weight for modality, weight in weights.items() if weight > 0}
+    if not searched:
+        raise invalid("body.weights", f"no modality is left to search; give one of {list(modalities)} a weight above 0")
+    return searched
+
+
+async def _history(service: Service, request: RecommendRequest) -> tuple[list[str], list[str]]:
+    """The stored history followed by the given one, and what had to be done without."""
+    degraded = ["catalog"] if service.stale else []
+    given = request.history or []
+    if request.user_id is None:
+        return given, degraded
+    stored = await service.history(request.user_id)
+    if stored is None:
+        return given, [*degraded, "histories"]
+    return stored + given, degraded
+
+
+def _observe(service: Service, result: Recommendation, seconds: dict[str, float]) -> None:
+    """Counts an answer."""
+    for stage, duration in seconds.items():
+        service.metrics.stage.labels(stage=stage).observe(duration)
+    service.metrics.unknown_items.inc(result.unknown_items)
+    service.metrics.fallbacks.inc(not result.generated)
+
+
+def _response(
+    snapshot: Snapshot, query: Query, result: Recommendation, degraded: list[str], seconds: dict[str, float]
+) -> RecommendResponse:
+    """Item indices become ids and metadata."""
+    found = len(result.items)
+    return RecommendResponse(
+        items=_items(snapshot.catalog, result),
+        note=None if found == query.k else f"{found} of {query.k} items: the rest of the catalog is excluded",
+        degraded=degraded,
+        unknown_items=result.unknown_items,
+        catalog_version=snapshot.version,
+        model_version=snapshot.model_version,
+        timings_ms={stage: round(duration * 1e3, 3) for stage, duration in seconds.items()},
+    )
+
+
+def _items(catalog: Catalog, result: Recommendation) -> list[RecommendedItem]:
+    """The recommendations as the API shows them."""
+    items = []
+    for rank, recommended in enumerate(result.items, start=1):
+        metadata = catalog.metadata(recommended.item)
+        items.append(
+            RecommendedItem(
+                id=catalog.item_ids[recommended.item],
+                rank=rank,
+                score=recommended.score,
+                source="generated" if result.generated else "popular",
+                title=str(metadata.pop("title", "")),
+                metadata=metadata,
+                ranks=recommended.ranks,
+            )
+        )
+    return items

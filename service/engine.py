@@ -1,0 +1,129 @@
+"""Runs the search graph with ONNX Runtime: rows of history tokens in, trie leaves and scores out.
+
+It knows neither items nor users. The trie is an input of the graph, so one engine serves any catalog of its ID space.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model.catalog import SpaceSizes
+from model.errors import BundleError, ConfigError
+from model.semantic_ids import IdSpace
+from model.trie import Trie
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+OUTPUTS = ["nodes", "scores"]
+ERRORS_ONLY = 3
+
+
+class TrieInputs(NamedTuple):
+    """A catalog's trie where the search runs, made once and used by all requests."""
+
+    values: dict[str, Any]
+    first_leaf: int
+
+
+class SearchRows(NamedTuple):
+    """What one run searches: B rows, one per modality.
+
+    Attributes:
+        tokens: ``(B, S)`` int64, the history, padded on the right with 0.
+        modality: ``(B,)`` int64, whose IDs each row searches.
+        dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
+        beam: W, the width.
+    """
+
+    tokens: NDArray[np.int64]
+    modality: NDArray[np.int64]
+    dead_edges: NDArray[np.int32]
+    beam: int
+
+
+class Leaves(NamedTuple):
+    """What a run found, best first.
+
+    Attributes:
+        leaves: ``(B, W)`` int64, -1 where there are fewer leaves than beams.
+        scores: ``(B, W)`` float32, mean log-probability per code, -inf there.
+    """
+
+    leaves: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class Engine:
+    """One ONNX Runtime session; threads may share it."""
+
+    def __init__(self, path: Path, provider: str = "cpu", allow_cpu: bool = False, threads: int = 1) -> None:
+        """Loads a generator.
+
+        Args:
+            path: ``generator.onnx``.
+            provider: ``cpu`` or ``cuda``.
+            allow_cpu: whether the CPU will do where CUDA was asked for and cannot run.
+            threads: threads of one run.
+
+        Raises:
+            BundleError: if the file is unreadable or does not name its ID space.
+            ConfigError: if the provider is not there and the CPU was not allowed.
+        """
+        self._session = _session(path, provider, threads)
+        self.provider = str(self._session.get_providers()[0])
+        if self.provider != PROVIDERS[provider] and not allow_cpu:
+            raise ConfigError(
+                f"the search would run on {self.provider} where {PROVIDERS[provider]} was asked for: install "
+                "onnxruntime-gpu and a CUDA driver, or allow the CPU (MACREC_ALLOW_CPU=true)"
+            )
+        self._device = "cuda" if self.provider == PROVIDERS["cuda"] else "cpu"
+        properties = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.space: IdSpace = SpaceSizes.model_validate_json(properties["id_space"]).space()
+            self.space_hash: str = properties["space_hash"]
+            self.max_history = int(properties["max_history"])
+        except (KeyError, ValidationError, ValueError) as error:
+            raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
+
+    def prepare(self, trie: Trie) -> TrieInputs:
+        """Puts a trie where the search runs; on the CPU nothing is copied."""
+        arrays: dict[str, NDArray[Any]] = {
+            "child_start": trie.child_start,
+            "child_code": trie.child_code,
+            "edge_allowed": np.ones(len(trie.child_code), dtype=np.bool_),
+        }
+        return TrieInputs({name: self._value(array) for name, array in arrays.items()}, trie.first_leaf)
+
+    def search(self, trie: TrieInputs, rows: SearchRows) -> Leaves:
+        """Searches all rows in one run; it holds no lock and leaves the interpreter free meanwhile."""
+        arrays: dict[str, NDArray[Any]] = {
+            "tokens": rows.tokens,
+            "modality": rows.modality,
+            "dead_edges": rows.dead_edges,
+            "beam": np.zeros(rows.beam, dtype=np.int64),
+        }
+        values = {name: self._value(array) for name, array in arrays.items()}
+        nodes, scores = (output.numpy() for output in self._session.run_with_ort_values(OUTPUTS, trie.values | values))
+        return Leaves(np.where(nodes >= 0, nodes - trie.first_leaf, -1), scores)
+
+    def _value(self, array: NDArray[Any]) -> ort.OrtValue:
+        """An array on the session's device."""
+        return ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+
+
+def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+    """A session whose threads sleep while they wait: spinning would take the core from other requests."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
+    available = [name for name in wanted if name in ort.get_available_providers()]
+    try:
+        return ort.InferenceSession(path, options, providers=available)
+    except Exception as error:
+        raise BundleError(f"{path} cannot be loaded: {error}; export the bundle again") from error

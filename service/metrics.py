@@ -1,0 +1,89 @@
+"""Every metric of the service, in a registry of its own; labels come from small closed sets only."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+STAGES = ("queue", "store", "prepare", "search", "fuse", "total")
+BUCKETS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """The service's metrics.
+
+    Attributes:
+        stage: seconds of each stage of a recommendation; the buckets have an edge on the SLO.
+        requests: requests by route template, method and status.
+        queued: requests that wait for a worker.
+        in_flight: searches that run.
+        rejected: requests refused at admission.
+        expired: requests whose deadline passed.
+        abandoned: requests whose client left while they waited.
+        unknown_items: items of histories that the catalog lacks.
+        fallbacks: answers with popular items because no item of the history was known.
+        degraded: 1 while something is missing, by what.
+        events: events stored, without repeated ones.
+        swaps: catalogs that were to replace the live one, by what came of it.
+    """
+
+    def __init__(self, slo: float) -> None:
+        """Makes all metrics; ``slo`` in seconds becomes a bucket's edge."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        buckets = sorted({*BUCKETS, slo})
+        self.stage = Histogram(
+            "macrec_stage_seconds",
+            "Seconds of each stage of a recommendation.",
+            ["stage"],
+            buckets=buckets,
+            registry=self.registry,
+        )
+        self.requests = Counter(
+            "macrec_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
+        )
+        self.queued = self._gauge("macrec_queued_requests", "Admitted requests that wait for a worker.")
+        self.in_flight = self._gauge("macrec_in_flight_searches", "Searches that run.")
+        self.rejected = Counter("macrec_rejected", "Requests refused at admission.", ["reason"], registry=self.registry)
+        self.expired = self._counter("macrec_expired", "Requests whose deadline passed.")
+        self.abandoned = self._counter("macrec_abandoned", "Requests whose client left while they waited.")
+        self.unknown_items = self._counter("macrec_unknown_items", "Items of histories that the catalog lacks.")
+        self.fallbacks = self._counter("macrec_fallbacks", "Answers with popular items for want of a known history.")
+        self.events = self._counter("macrec_events", "Events stored.")
+        self.swaps = Counter(
+            "macrec_catalog_swaps", "Catalogs loaded beside the live one.", ["result"], registry=self.registry
+        )
+        self.degraded = Gauge("macrec_degraded", "1 while something is missing.", ["reason"], registry=self.registry)
+        self._items = self._gauge("macrec_catalog_items", "Items in the catalog.")
+        self._age = self._gauge("macrec_catalog_age_seconds", "Seconds since the catalog was loaded.")
+        self._info = Info("macrec_serving", "What is served.", registry=self.registry)
+        self._init_labels()
+
+    def show_catalog(self, items: int, catalog_version: str, model_version: str, provider: str) -> None:
+        """Shows what is served from now on."""
+        loaded = time.monotonic()
+        self._items.set(items)
+        self._age.set_function(lambda: time.monotonic() - loaded)
+        self._info.info({"catalog_version": catalog_version, "model_version": model_version, "provider": provider})
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _init_labels(self) -> None:
+        """Shows series with a closed set of labels as 0 from the start, so that rates and alerts have data."""
+        for stage in STAGES:
+            self.stage.labels(stage=stage)
+        for reason in ("queue_full", "draining", "starting"):
+            self.rejected.labels(reason=reason)
+        for result in ("swapped", "failed"):
+            self.swaps.labels(result=result)
+        for reason in ("catalog", "histories"):
+            self.degraded.labels(reason=reason)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        """A gauge without labels."""
+        return Gauge(name, text, registry=self.registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        """A counter without labels; its series ends in ``_total``."""
+        return Counter(name, text, registry=self.registry)

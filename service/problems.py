@@ -1,0 +1,133 @@
+"""Errors as problem details (RFC 9457): one JSON shape, a stable ``type`` for each kind, and never a stack trace."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:macrec:problem:"
+MAX_ERRORS = 20
+CLIENT_CLOSED_REQUEST = 499
+"""The status by which logs and metrics know a request whose client left; nobody receives it."""
+
+
+class Kind(NamedTuple):
+    """A kind of problem: the last part of its type, its status, and its title."""
+
+    name: str
+    status: HTTPStatus
+    title: str
+
+
+INVALID = Kind("invalid-request", HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid")
+UNAUTHORIZED = Kind("unauthorized", HTTPStatus.UNAUTHORIZED, "An API key is needed")
+UNKNOWN_ITEM = Kind("unknown-item", HTTPStatus.NOT_FOUND, "The catalog has no such item")
+TOO_LARGE = Kind("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large")
+QUEUE_FULL = Kind("queue-full", HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are waiting")
+STARTING = Kind("starting", HTTPStatus.SERVICE_UNAVAILABLE, "The service is still loading")
+DRAINING = Kind("draining", HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down")
+STORE_DOWN = Kind("store-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The history store cannot be written")
+DEADLINE = Kind("deadline-exceeded", HTTPStatus.GATEWAY_TIMEOUT, "The answer was not ready in time")
+INTERNAL = Kind("internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed")
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request: where, and what."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """What every error is answered with."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+class Problem(HTTPException):
+    """An error that is answered with problem details."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Makes a problem; ``retry_after`` (seconds) becomes the header of that name."""
+        merged = dict(headers or {})
+        if retry_after is not None:
+            merged["Retry-After"] = str(retry_after)
+        super().__init__(kind.status, detail, merged)
+        self.kind = kind
+        self.errors = errors
+
+
+def invalid(field: str, message: str) -> Problem:
+    """A 422 about one field of the body, the path or the query."""
+    return Problem(INVALID, f"{field}: {message}", errors=[FieldError(field=field, message=message)])
+
+
+def problem_response(problem: HTTPException, request_id: str | None) -> JSONResponse:
+    """The response to an error; one that the framework raised gets the type of its status."""
+    status = HTTPStatus(problem.status_code)
+    kind = problem.kind if isinstance(problem, Problem) else Kind(_slug(status), status, status.phrase)
+    body = ProblemDetails(
+        type=TYPE_PREFIX + kind.name,
+        title=kind.title,
+        status=kind.status,
+        detail=problem.detail,
+        request_id=request_id,
+        errors=list(problem.errors) if isinstance(problem, Problem) else [],
+    )
+    return JSONResponse(body.model_dump(exclude_defaults=True), status, dict(problem.headers or {}), MEDIA_TYPE)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """The handler of problems and of the framework's own errors (404, 405, unreadable bodies)."""
+    assert isinstance(error, HTTPException)
+    return problem_response(error, request.scope.get("request_id"))
+
+
+async def answer_validation_error(request: Request, error: Exception) -> JSONResponse:
+    """The handler of bodies, paths and queries that break their schema; what was sent is not echoed."""
+    assert isinstance(error, RequestValidationError)
+    found = [
+        FieldError(field=".".join(map(str, each["loc"])), message=str(each["msg"]))
+        for each in error.errors()[:MAX_ERRORS]
+    ]
+    detail = "; ".join(f"{each.field}: {each.message}" for each in found)
+    return problem_response(Problem(INVALID, detail, errors=found), request.scope.get("request_id"))
+
+
+async def answer_client_left(_request: Request, _error: Exception) -> Response:
+    """The handler of requests whose client has left."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How the API's documentation shows the problems of a route."""
+    schema = ProblemDetails.model_json_schema()
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def _slug(status: HTTPStatus) -> str:
+    """``Method Not Allowed`` as ``method-not-allowed``."""
+    return status.phrase.lower().replace(" ", "-")

@@ -1,0 +1,142 @@
+"""Requests and responses, as the API documents them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from model.fusion import FusionConfig
+
+MAX_ID_LENGTH = 512
+MAX_HISTORY = 1_000
+MAX_EXCLUDED = 10_000
+MAX_EVENTS = 1_000
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """A request body: an unknown field is an error, so that a typo cannot pass unnoticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Response(BaseModel):
+    """A response body."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class RecommendRequest(Body):
+    """Asks for the next items of a user, a history, or a user's stored history followed by a given one."""
+
+    user_id: Id | None = Field(None, description="Whose stored history to use.")
+    history: list[Id] | None = Field(
+        None, max_length=MAX_HISTORY, description="Item ids, oldest first; they follow the stored history."
+    )
+    k: int | None = Field(None, ge=1, description="How many items to recommend.")
+    beam: int | None = Field(None, ge=1, description="Width of the search; at least k is used, up to the server's cap.")
+    weights: dict[str, Weight] | None = Field(None, description="Weight of each modality; 0 leaves it out.")
+    exclude: list[Id] = Field([], max_length=MAX_EXCLUDED, description="Item ids never to recommend.")
+    exclude_seen: bool = Field(True, description="Whether to leave out every item of the history.")
+    timeout: float | None = Field(None, gt=0, le=3600, description="Seconds to wait; the server's deadline also holds.")
+
+    @model_validator(mode="after")
+    def _has_history(self) -> Self:
+        """A request without both is a mistake rather than a new user, who has an empty history."""
+        if self.user_id is None and self.history is None:
+            raise ValueError("give user_id, history or both; an empty history asks for the most popular items")
+        return self
+
+
+class RecommendedItem(Response):
+    """One recommendation."""
+
+    id: str
+    rank: int = Field(description="From 1.")
+    score: float = Field(description="Fused mean log-probability per code; of popular items the share of events.")
+    source: Literal["generated", "popular"]
+    title: str
+    metadata: dict[str, Any]
+    ranks: dict[str, int] = Field(description="The item's rank in the list of each modality that found it.")
+
+
+class RecommendResponse(Response):
+    """The answer to a request for recommendations."""
+
+    items: list[RecommendedItem]
+    note: str | None = Field(None, description="Why there are fewer items than asked for.")
+    degraded: list[str] = Field(description="What the answer had to do without; empty if nothing.")
+    unknown_items: int = Field(description="Items of the history that the catalog lacks; they were skipped.")
+    catalog_version: str
+    model_version: str
+    timings_ms: dict[str, float]
+
+
+class Event(Body):
+    """A user met an item."""
+
+    user_id: Id
+    item_id: Id
+    timestamp: float | None = Field(
+        None, ge=0, le=1e12, allow_inf_nan=False, description="Seconds since 1970; now if not given."
+    )
+    event_id: Id | None = Field(None, description="An event id counts once; made from the event if not given.")
+
+
+class EventBatch(Body):
+    """Several events at once."""
+
+    events: list[Event] = Field(min_length=1, max_length=MAX_EVENTS)
+
+
+class EventResponse(Response):
+    """What became of the events."""
+
+    received: int
+    added: int = Field(description="Without those that were known already.")
+
+
+class ItemResponse(Response):
+    """One item of the catalog."""
+
+    id: str
+    title: str
+    metadata: dict[str, Any]
+    semantic_ids: dict[str, list[int]] = Field(description="The codes of each modality.")
+    popularity: int = Field(description="How often the item occurs in training.")
+    catalog_version: str
+
+
+class Ready(Response):
+    """Requests can be answered."""
+
+    ready: Literal[True] = True
+    catalog_version: str
+
+
+class InfoResponse(Response):
+    """What is served, by what, and how."""
+
+    service_version: str
+    model_version: str
+    catalog_version: str
+    catalog_items: int
+    catalog_source: Literal["bundle", "registry"]
+    catalog_loaded_at: datetime
+    space_hash: str
+    modalities: list[str]
+    levels: int
+    codes: int
+    provider: str = Field(description="Where the search really runs.")
+    max_history: int = Field(description="Items of a history that the search reads, the latest.")
+    parallel_runs: int
+    k: int
+    max_k: int
+    beam: int
+    max_beam: int
+    fusion: FusionConfig
+    metrics: dict[str, Any] = Field(description="What the model reached in its evaluation.")
+    data_fingerprint: str
+    degraded: list[str]

@@ -1,0 +1,98 @@
+"""Every setting of the service, from environment variables (``MACREC_...``), secrets from files."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.fusion import FusionConfig
+
+SECRETS_FOLDER = "MACREC_SECRETS"
+DEFAULT_SECRETS_FOLDER = Path("/run/secrets")
+
+
+class Settings(BaseSettings):
+    """Settings; each field ``x`` is the variable ``MACREC_X`` or the secret file ``macrec_x``.
+
+    Attributes:
+        bundle: the bundle's folder.
+        host: address to listen on.
+        port: port to listen on.
+        redis_url: where histories and published catalogs are (``REDIS_URL`` works too); in memory if not given.
+        redis_timeout: seconds to wait for Redis to connect or answer.
+        redis_pool: connections at most.
+        redis_pool_wait: seconds to wait for a free one.
+        catalog_cache: folder for catalogs fetched from the registry, shared by processes on one machine.
+        catalog_poll: seconds between two looks at the registry's current version.
+        catalog_timeout: seconds to wait for one chunk of a catalog.
+        provider: where the search runs.
+        allow_cpu: whether a service that asked for CUDA may run on the CPU instead.
+        threads: threads of one search.
+        workers: searches at once; as many as cores if not given.
+        queue: requests that may wait for a worker.
+        deadline: seconds that a request may take.
+        drain: seconds that requests in flight get when the service stops.
+        slo: seconds that a request should take: an edge of the latency histograms.
+        k: items in an answer that does not say.
+        max_k: items in an answer at most.
+        beam: width of the search.
+        max_beam: at most.
+        weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
+        fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``).
+        history_limit: events kept per user, the latest.
+        max_users: users kept in memory, where there is no Redis.
+        max_body: bytes of a request body at most.
+        api_key: asked for by routes that write; open to all if not given.
+        log_level: of the standard library's names.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MACREC_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    bundle: Path = Path("bundle")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    redis_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("redis_url", "MACREC_REDIS_URL", "REDIS_URL")
+    )
+    redis_timeout: PositiveFloat = 0.05
+    redis_pool: PositiveInt = 32
+    redis_pool_wait: PositiveFloat = 0.05
+    catalog_cache: Path = Path.home() / ".cache" / "macrec"
+    catalog_poll: PositiveFloat = 1.0
+    catalog_timeout: PositiveFloat = 5.0
+    provider: Literal["cpu", "cuda"] = "cpu"
+    allow_cpu: bool = False
+    threads: PositiveInt = 1
+    workers: PositiveInt | None = None
+    queue: PositiveInt = 64
+    deadline: PositiveFloat = 1.0
+    drain: NonNegativeFloat = 10.0
+    slo: PositiveFloat = 0.1
+    k: PositiveInt = 10
+    max_k: PositiveInt = 200
+    beam: PositiveInt = 20
+    max_beam: PositiveInt = 200
+    weights: dict[str, NonNegativeFloat] = {}
+    fusion: FusionConfig = FusionConfig()
+    history_limit: PositiveInt = 200
+    max_users: PositiveInt = 100_000
+    max_body: PositiveInt = 1 << 20
+    api_key: SecretStr | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def parallel_runs(self) -> int:
+        """Searches at once."""
+        return self.workers or max(1, len(os.sched_getaffinity(0)) // self.threads)
+
+
+def load_settings() -> Settings:
+    """Settings of this process; secret files are read from ``MACREC_SECRETS`` (``/run/secrets``) if it exists.
+
+    Raises:
+        pydantic.ValidationError: if a variable cannot be used; the message names it.
+    """
+    folder = Path(os.environ.get(SECRETS_FOLDER, DEFAULT_SECRETS_FOLDER))
+    return Settings(_secrets_dir=folder if folder.is_dir() else None)

@@ -1,0 +1,67 @@
+"""What one request sees: a model and a catalog that belong together, and the holder that hands them out.
+
+A request takes the snapshot once and keeps it. A newer one replaces it between two requests, so nobody sees a mix.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from model.bundle import Manifest
+from model.catalog import Catalog
+from model.errors import BundleError
+from service.engine import Engine, TrieInputs
+
+Source = Literal["bundle", "registry"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model and a catalog of one ID space, ready to be searched."""
+
+    manifest: Manifest
+    engine: Engine
+    catalog: Catalog
+    trie: TrieInputs
+    source: Source
+    loaded_at: datetime
+
+    @property
+    def version(self) -> str:
+        """Names the catalog."""
+        return self.catalog.version
+
+    @property
+    def model_version(self) -> str:
+        """Names the generator."""
+        return self.manifest.model_hash
+
+
+class Live:
+    """The snapshot that new requests get."""
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The current snapshot, None while the service starts."""
+        return self._snapshot
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Serves ``snapshot`` from the next request on; requests in flight keep theirs."""
+        self._snapshot = snapshot
+
+
+def check_space(engine: Engine, catalog: Catalog) -> None:
+    """Raises BundleError unless the engine can search the catalog."""
+    if catalog.space != engine.space:
+        raise BundleError(
+            f"catalog {catalog.version} has {catalog.space}, the generator {engine.space}; publish a catalog of it"
+        )
+    if catalog.space_hash != engine.space_hash:
+        raise BundleError(
+            f"catalog {catalog.version} is of ID space {catalog.space_hash}, the generator of {engine.space_hash}; "
+            "publish the catalog of the same bundle"
+        )
