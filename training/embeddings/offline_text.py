@@ -67,7 +67,6 @@ def fit_tfidf(config: TfidfSource, items: Sequence[Item]) -> TfidfEncoder:
         max_df=config.max_share,
         max_features=config.max_terms,
         sublinear_tf=True,
-        dtype=np.float32,
     )
     try:
         weights = vectorizer.fit_transform([items[row] for row in chosen])
