@@ -9,9 +9,10 @@ from training.sample.factors import FACTORS
 from training.sample.texts import write_listing
 from training.sample.vocabulary import BRAND_SENTENCES, CATEGORY_WORDS, COLLECTION_WORDS, PRICE_LEVEL
 
-COLOURS = """red orange yellow amber gold golden green olive leafy mint teal turquoise cyan blue navy azure indigo
-    violet purple lilac lavender pink rose magenta crimson scarlet coral brown beige tan cream ivory white grey gray graphite
-    charcoal black silver bronze copper colour colours coloured color colors tint hue pastel bright dark pale"""
+COLOURS = """red orange yellow amber gold golden green olive leafy mint teal turquoise cyan blue navy azure
+    indigo violet purple lilac lavender pink rose magenta crimson scarlet coral brown beige tan cream
+    ivory white grey gray graphite charcoal black silver bronze copper colour colours coloured color
+    colors tint hue pastel bright dark pale"""
 PATTERNS = """plain stripe stripes striped dot dots dotted spotted check checks checked checkered gingham plaid dipped
     pattern patterns patterned two-tone print printed"""
 SILHOUETTES = """round rounded circular oval square rectangular straight angular boxy tapered tapering conical slim
