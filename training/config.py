@@ -1,0 +1,47 @@
+"""The configuration of a whole run, one section per stage, read from a TOML file."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from model.config import Config
+from model.errors import ConfigError
+from model.fusion import FusionConfig
+from training.assign_ids import AssignIdsConfig
+from training.embeddings.config import EmbeddingsConfig
+from training.evaluate import EvaluateConfig
+from training.export import ExportConfig
+from training.fit_generator import FitGeneratorConfig
+from training.prepare import PrepareConfig
+from training.quantizer_config import FitQuantizerConfig
+
+
+class RunConfig(Config):
+    """One section per stage; ``embed``, ``quantize`` and ``assign`` are not used where semantic IDs are imported."""
+
+    prepare: PrepareConfig = PrepareConfig()
+    embed: EmbeddingsConfig = EmbeddingsConfig()
+    quantize: FitQuantizerConfig = FitQuantizerConfig()
+    assign: AssignIdsConfig = AssignIdsConfig()
+    generate: FitGeneratorConfig = FitGeneratorConfig()
+    fusion: FusionConfig = FusionConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    export: ExportConfig = ExportConfig()
+
+    @property
+    def imports_ids(self) -> bool:
+        """Whether the data brings semantic IDs, so that none are trained."""
+        return self.prepare.format == "lcrec"
+
+
+def read_config(path: Path) -> RunConfig:
+    """Reads a TOML file.
+
+    Raises:
+        ConfigError: if it cannot be read, or a key or value in it is wrong; the message names them.
+    """
+    try:
+        return RunConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error

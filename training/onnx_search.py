@@ -1,0 +1,125 @@
+"""The search as one ONNX graph, and the proof that it equals the torch module that it was made from."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.beam_search import ConstrainedBeamSearch
+from model.errors import BundleError
+
+OPSET = 23
+IR_VERSION = 10
+INPUTS = ("tokens", "modality", "child_start", "child_code", "edge_allowed", "dead_edges", "beam")
+OUTPUTS = ("nodes", "scores")
+SCORE_TOLERANCE = 1e-4
+TIE = 1e-5
+
+
+class Difference(NamedTuple):
+    """How far ONNX is from torch: largest difference of scores, and beams that differ though they are no tie."""
+
+    score: float
+    misplaced: int
+
+
+def export_search(
+    search: ConstrainedBeamSearch, example: tuple[Tensor, ...], path: Path, metadata: Mapping[str, str]
+) -> None:
+    """Writes the graph; everything but the number of levels is free: rows, tokens, catalog, exclusions and beams.
+
+    Args:
+        search: the module, in eval mode, on the CPU.
+        example: inputs in the order of INPUTS, every dimension at least 2 so that none is taken for a constant.
+        path: the file.
+        metadata: goes into the file's properties.
+    """
+    free = torch.export.Dim.DYNAMIC
+    shapes = ({0: free, 1: free}, {0: free}, {0: free}, {0: free}, {0: free}, {0: free, 2: free}, {0: free})
+    export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
+
+
+def export_graph(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    metadata: Mapping[str, str],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    shapes: tuple[dict[int, Any], ...],
+) -> None:
+    """Traces ``module`` and writes it with the IR version and opset that the serving runtime takes."""
+    with warnings.catch_warnings(), torch.no_grad():
+        # The exporter warns of its own deprecated calls; nothing here can change them.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None, "the exporter returns a program when it writes no file itself"
+    graph = program.model_proto
+    graph.ir_version = IR_VERSION
+    onnx.helper.set_model_props(graph, dict(metadata))
+    onnx.save(graph, str(path))
+
+
+def open_graph(path: Path) -> onnxruntime.InferenceSession:
+    """A session on one CPU thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Tensor, ...]]) -> Difference:
+    """Runs both on the same inputs.
+
+    Raises:
+        BundleError: if a score differs by more than 1e-4, or beams stand in another order though they are no tie.
+    """
+    session = open_graph(path)
+    worst = Difference(0.0, 0)
+    for case in cases:
+        with torch.inference_mode():
+            nodes, scores = (output.numpy() for output in search(*case))
+        feed = {name: value.numpy() for name, value in zip(INPUTS, case, strict=True)}
+        found = compare(nodes, scores, *session.run(None, feed))
+        worst = Difference(max(worst.score, found.score), worst.misplaced + found.misplaced)
+    if worst.score > SCORE_TOLERANCE or worst.misplaced:
+        raise BundleError(
+            f"{path} is not the model that it was exported from: scores differ by up to {worst.score:.2g} "
+            f"(allowed {SCORE_TOLERANCE}) and {worst.misplaced} beams stand elsewhere; do not serve it"
+        )
+    return worst
+
+
+def compare(
+    nodes: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    other_nodes: NDArray[np.int64],
+    other_scores: NDArray[np.float32],
+) -> Difference:
+    """Compares two results ``(B, W)``; a beam may change places only with beams within 1e-5 of its score."""
+    found = np.isfinite(scores)
+    if not np.array_equal(found, np.isfinite(other_scores)):
+        return Difference(np.inf, int((found != np.isfinite(other_scores)).sum()))
+    score = float(np.abs(scores[found] - other_scores[found]).max(initial=0.0))
+    misplaced = 0
+    for row, beam in zip(*np.nonzero((nodes != other_nodes) & found), strict=True):
+        ties = np.abs(scores[row] - scores[row, beam]) <= TIE
+        last = np.flatnonzero(found[row])[-1]
+        # Among the last beams' equals, which of them were cut off is a matter of rounding too.
+        misplaced += not (other_nodes[row, beam] in nodes[row, ties] or ties[last])
+    return Difference(score, misplaced)

@@ -1,0 +1,186 @@
+"""The stages of a run in order: each is run if its settings or inputs changed, resumed if killed, else skipped."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import ConfigError
+from training import assign_ids, evaluate, export, fit_generator, fit_quantizer, prepare
+from training.config import RunConfig
+from training.embeddings import stage as embed
+from training.import_ids import import_ids
+from training.memory import peak_memory_mib, reset_peak_memory
+
+log = logging.getLogger(__name__)
+
+STAGE_FILE = "stage.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: its folder in the run folder.
+        settings: what its result depends on, as JSON.
+        after: the stages whose folders it reads.
+        action: does the work into the folder that it is given.
+        reads_data: whether it reads the data folder too.
+    """
+
+    name: str
+    settings: str
+    after: tuple[str, ...]
+    action: Callable[[Path], None]
+    reads_data: bool = False
+
+
+def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
+    """The stages of a run on the folder ``data`` into the folder ``out``, in order."""
+    folders = {name: out / name for name in ("prepare", "embed", "quantize", "assign", "generate", "evaluate")}
+    first = Stage(
+        "prepare", _json(config.prepare), (), lambda to: prepare.run(config.prepare, data, to), reads_data=True
+    )
+    trained = not config.imports_ids
+    ids = _trained_ids(config, data, folders) if trained else [_imported_ids(folders)]
+    fusion = _json(config.fusion)
+    return [
+        first,
+        *ids,
+        Stage(
+            "generate",
+            _json(config.generate) + fusion,
+            ("prepare", "assign"),
+            lambda to: fit_generator.run(config.generate, config.fusion, folders["prepare"], folders["assign"], to),
+        ),
+        Stage(
+            "evaluate",
+            _json(config.evaluate) + fusion,
+            ("prepare", "assign", "generate"),
+            lambda to: evaluate.run(
+                config.evaluate, config.fusion, data, folders["prepare"], folders["assign"], folders["generate"], to
+            ),
+        ),
+        Stage(
+            "export",
+            _json(config.export) + fusion,
+            (*(("embed", "quantize") if trained else ()), "prepare", "assign", "generate", "evaluate"),
+            lambda _: export.run(
+                config.export,
+                config.fusion,
+                prepare=folders["prepare"],
+                assign=folders["assign"],
+                generate=folders["generate"],
+                evaluate=folders["evaluate"],
+                embed=folders["embed"] if trained else None,
+                quantize=folders["quantize"] if trained else None,
+                out=out / "bundle",
+            ),
+        ),
+    ]
+
+
+def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None) -> None:
+    """Runs what is not up to date, or the stage ``only`` in any case.
+
+    Raises:
+        ConfigError: if there is no stage ``only``, or a stage before it has not been run.
+    """
+    every = stages(config, data, out)
+    if only is not None and only not in {stage.name for stage in every}:
+        raise ConfigError(f"no stage {only!r} in this run; it has {[stage.name for stage in every]}")
+    prints: dict[str, str] = {}
+    for stage in every:
+        prints[stage.name] = _fingerprint(stage, prints, data)
+        if only is not None and stage.name != only:
+            _require(out / stage.name, prints[stage.name], only)
+            continue
+        _run_stage(stage, out / stage.name, prints[stage.name], rerun=only is not None)
+        if only is not None:
+            return
+
+
+def _trained_ids(config: RunConfig, data: Path, folders: dict[str, Path]) -> list[Stage]:
+    modalities = tuple(config.embed.modalities)
+    return [
+        Stage(
+            "embed",
+            _json(config.embed),
+            ("prepare",),
+            lambda to: embed.run(config.embed, folders["prepare"], data, to),
+            reads_data=True,
+        ),
+        Stage(
+            "quantize",
+            _json(config.quantize),
+            ("embed",),
+            lambda to: fit_quantizer.run(config.quantize, modalities, folders["embed"], to),
+        ),
+        Stage(
+            "assign",
+            _json(config.assign),
+            ("embed", "quantize"),
+            lambda to: assign_ids.run(config.assign, modalities, folders["quantize"], folders["embed"], to),
+        ),
+    ]
+
+
+def _imported_ids(folders: dict[str, Path]) -> Stage:
+    return Stage("assign", "imported", ("prepare",), lambda to: import_ids(folders["prepare"], to))
+
+
+def _run_stage(stage: Stage, folder: Path, fingerprint: str, *, rerun: bool) -> None:
+    state = _state(folder)
+    if state.get("fingerprint") == fingerprint and state.get("finished") and not rerun:
+        log.info("%s is up to date", stage.name)
+        return
+    if state.get("fingerprint") != fingerprint or rerun:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_state(folder, {"fingerprint": fingerprint, "finished": False})
+    log.info("%s ...", stage.name)
+    reset_peak_memory()
+    started = time.monotonic()
+    stage.action(folder)
+    used = {"seconds": round(time.monotonic() - started, 1), "peak_memory_mib": peak_memory_mib()}
+    _write_state(folder, {"fingerprint": fingerprint, "finished": True, **used})
+    log.info("%s took %.1f s and at most %s MiB", stage.name, used["seconds"], used["peak_memory_mib"])
+
+
+def _require(folder: Path, fingerprint: str, wanted: str) -> None:
+    state = _state(folder)
+    if not (state.get("fingerprint") == fingerprint and state.get("finished")):
+        raise ConfigError(f"the stage {folder.name!r} must be run before {wanted!r}, and is not up to date in {folder}")
+
+
+def _fingerprint(stage: Stage, prints: dict[str, str], data: Path) -> str:
+    """Names the stage's result: its settings, the results that it reads, and the files of the data folder."""
+    parts = [stage.name, stage.settings, *(prints[name] for name in stage.after)]
+    if stage.reads_data:
+        parts += [
+            f"{path.relative_to(data)} {path.stat().st_size} {path.stat().st_mtime_ns}"
+            for path in sorted(data.rglob("*"))
+            if path.is_file()
+        ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _state(folder: Path) -> dict[str, object]:
+    path = folder / STAGE_FILE
+    state: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+    return state
+
+
+def _write_state(folder: Path, state: dict[str, object]) -> None:
+    temporary = folder / f"{STAGE_FILE}.tmp"
+    temporary.write_text(json.dumps(state, indent=2) + "\n")
+    temporary.replace(folder / STAGE_FILE)
+
+
+def _json(config: object) -> str:
+    return config.model_dump_json()  # type: ignore[attr-defined, no-any-return]
