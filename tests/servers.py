@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -32,6 +33,13 @@ def free_port() -> int:
         return port
 
 
+def spawn(command: Sequence[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Starts a process that dies with the tests and writes into ``log``; ``options`` go to Popen."""
+    with log.open("ab") as output:
+        wrapped = [sys.executable, "-S", "-c", _DIE_WITH_PARENT, *command]
+        return subprocess.Popen(wrapped, stdout=output, stderr=output, **options)
+
+
 class Valkey:
     """A Valkey server on its own port and folder, with an append-only file that survives :meth:`kill`."""
 
@@ -47,9 +55,7 @@ class Valkey:
         """Starts the server and waits until it answers."""
         server = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        command = [sys.executable, "-S", "-c", _DIE_WITH_PARENT, *server, *durable, *self._options]
-        with (self.folder / "valkey.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._process = spawn([*server, *durable, *self._options], self.folder / "valkey.log")
         self._wait()
 
     def kill(self) -> None:
