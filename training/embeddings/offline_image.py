@@ -54,12 +54,12 @@ def fit_pictures(config: PictureSource, described: NDArray[np.float32]) -> Pictu
     """Balances the descriptor's blocks to equal variance and takes principal components of descriptors ``(n, D)``.
 
     Raises:
-        DataError: if there are fewer than two.
+        DataError: if there are not two that differ.
     """
-    if len(described) < 2:
+    if len(described) < 2 or (described == described[0]).all():
         raise DataError(
-            f"{len(described)} pictures are too few to fit an encoder; check the items' image names and the image "
-            "folder, or leave the modality out"
+            f"{len(described)} pictures, of which no two differ, are too few to fit an encoder; check the items' image "
+            "names and the image folder, or leave the modality out"
         )
     mean = described.mean(axis=0, dtype=np.float64)
     variances = np.split(described.var(axis=0, dtype=np.float64), np.cumsum(DIMS)[:-1])

@@ -95,10 +95,17 @@ def test_a_folder_without_images_is_refused(inputs: MakeInputs, data: Path) -> N
     assert embed_pictures(PictureSource(dim=8, images="elsewhere"), inputs("image")).present.any()
 
 
+def test_pictures_that_are_all_alike_are_refused(inputs: MakeInputs, data: Path) -> None:
+    for path in (data / "images").iterdir():
+        Image.new("RGB", (9, 9), "red").save(path)
+    with pytest.raises(DataError, match="48 pictures, of which no two differ"):
+        embed_pictures(CONFIG, inputs("image"))
+
+
 def test_too_few_pictures_are_refused(inputs: MakeInputs, data: Path) -> None:
     for path in (data / "images").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match="0 pictures are too few"):
+    with pytest.raises(DataError, match="0 pictures"):
         embed_pictures(CONFIG, inputs("image"))
 
 
