@@ -70,7 +70,7 @@ ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/
     NVIDIA_VISIBLE_DEVICES=all
 COPY --from=venv-serve-gpu /opt/venv /opt/venv
 
-# Training: `docker run -v runs:/runs macrec-train run --config training/configs/sample.toml --out /runs/sample`
+# Training: `docker run macrec-train --help` lists its commands; runs belong into the volume.
 FROM base AS train
 RUN install --directory --owner=macrec --group=macrec /runs
 COPY --from=venv-train /opt/venv /opt/venv

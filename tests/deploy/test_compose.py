@@ -9,11 +9,13 @@ import pytest
 from service.settings import Settings
 from tests.deploy.test_dockerfile import STAGES
 from tests.deploy.tools import ROOT, find_tool, read_yaml, run_tool
+from training.__main__ import _parser
 
 COMPOSE: dict[str, Any] = read_yaml("docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 GPU: dict[str, dict[str, Any]] = read_yaml("deploy/compose.gpu.yml")["services"]
-OURS = {"api", "train", "publish"}
+JOBS = ("sample", "train", "publish")
+OURS = {"api", *JOBS}
 
 
 def mounts() -> Iterator[tuple[str, str, str]]:
@@ -52,12 +54,19 @@ def test_the_bundle_is_where_training_leaves_it() -> None:
     bundle = publish[publish.index("--bundle") + 1]
     assert bundle == SERVICES["api"]["environment"]["MACREC_BUNDLE"] == f"{out}/bundle"
     folder = {name: target for name, source, target in mounts() if source == "runs"}
-    assert folder == {"train": "/runs", "publish": "/runs", "api": "/runs"}
+    assert folder == dict.fromkeys([*JOBS, "api"], "/runs")
 
 
-def test_the_trained_configuration_is_in_the_repository() -> None:
-    command = SERVICES["train"]["command"]
-    assert (ROOT / command[command.index("--config") + 1]).is_file()
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_is_a_command_of_the_training(job: str) -> None:
+    arguments = _parser().parse_args(SERVICES[job]["command"])
+    assert callable(arguments.run)
+    assert (ROOT / getattr(arguments, "config", "training")).exists()
+
+
+def test_training_reads_what_the_sample_job_writes() -> None:
+    sample, train = (_parser().parse_args(SERVICES[job]["command"]) for job in ("sample", "train"))
+    assert train.data == sample.out
 
 
 def test_the_api_waits_for_the_published_catalog() -> None:
@@ -66,7 +75,18 @@ def test_the_api_waits_for_the_published_catalog() -> None:
         "train": {"condition": "service_completed_successfully"},
         "valkey": {"condition": "service_healthy"},
     }
-    assert all("restart" not in SERVICES[job] for job in ("train", "publish"))
+    assert SERVICES["train"]["depends_on"] == {"sample": {"condition": "service_completed_successfully"}}
+    assert all("restart" not in SERVICES[job] for job in JOBS)
+
+
+def test_the_jobs_share_one_image_that_is_built_once() -> None:
+    assert {SERVICES[job]["image"] for job in JOBS} == {SERVICES["train"]["image"]}
+    assert [job for job in JOBS if "build" in SERVICES[job]] == ["train"]
+
+
+def test_no_image_of_ours_is_ever_pulled() -> None:
+    policies = {name: SERVICES[name]["pull_policy"] for name in OURS}
+    assert policies == {"api": "build", "train": "build", "sample": "never", "publish": "never"}
 
 
 def test_everything_that_is_mounted_exists() -> None:
