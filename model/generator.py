@@ -1,7 +1,5 @@
 """The generator: a transformer over the tokens of one ID space, with a learned prompt for each prompted task."""
 
-import json
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,26 +8,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.beam_search import ConstrainedBeamSearch
+from model.config import Config
 from model.errors import BundleError
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Transformer, TransformerConfig
+from model.transformer import Transformer, TransformerConfig, TransformerSizes
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
 
 
-@dataclass(frozen=True)
-class GeneratorConfig:
+class GeneratorConfig(Config):
     """What rebuilds a generator: its ID space, how many prompts it learned, the longest history, and its sizes."""
 
     space: IdSpace
     prompted_tasks: int
     max_history: int = 20
-    sizes: dict[str, float] = field(default_factory=dict)
+    sizes: TransformerSizes = TransformerSizes()
 
     def transformer(self) -> TransformerConfig:
-        """The transformer's configuration; ``sizes`` overrides the defaults of MACRec."""
-        return TransformerConfig(vocabulary=self.space.vocabulary(self.prompted_tasks), **self.sizes)  # type: ignore[arg-type]
+        """The transformer's configuration."""
+        vocabulary = self.space.vocabulary(self.prompted_tasks)
+        return TransformerConfig(vocabulary=vocabulary, **self.sizes.model_dump())
 
 
 class Generator(nn.Module):
@@ -61,7 +60,7 @@ class Generator(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, folder / f"{WEIGHTS_FILE}.tmp")
-        (folder / f"{CONFIG_FILE}.tmp").write_text(json.dumps(asdict(self.config), indent=2))
+        (folder / f"{CONFIG_FILE}.tmp").write_text(self.config.model_dump_json(indent=2))
         for name in (WEIGHTS_FILE, CONFIG_FILE):
             (folder / f"{name}.tmp").replace(folder / name)
 
@@ -72,10 +71,7 @@ class Generator(nn.Module):
         Raises:
             BundleError: if the weights do not fit the configuration beside them.
         """
-        saved = json.loads((folder / CONFIG_FILE).read_text())
-        space = saved.pop("space")
-        space["modalities"] = tuple(space["modalities"])
-        generator = cls(GeneratorConfig(space=IdSpace(**space), **saved))
+        generator = cls(GeneratorConfig.model_validate_json((folder / CONFIG_FILE).read_bytes()))
         try:
             generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
         except RuntimeError as error:

@@ -7,23 +7,21 @@ with the beams of a row sharing one copy of its cross-attention keys and values.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.config import Config
 from model.dropout import Dropout, dropout
 
 NORM_EPSILON = 1e-6
 
 
-@dataclass(frozen=True)
-class TransformerConfig:
+class TransformerSizes(Config):
     """Sizes of the encoder-decoder; the defaults are MACRec's."""
 
-    vocabulary: int
     d_model: int = 128
     d_ff: int = 1024
     heads: int = 6
@@ -38,6 +36,12 @@ class TransformerConfig:
     def inner(self) -> int:
         """The width of all heads together."""
         return self.heads * self.d_head
+
+
+class TransformerConfig(TransformerSizes):
+    """Sizes together with the number of tokens."""
+
+    vocabulary: int
 
 
 class Memory(NamedTuple):

@@ -1,74 +1,16 @@
-"""The generator's training stage: its settings and its run."""
+"""The generate stage: trains the generator on semantic IDs."""
 
 from pathlib import Path
 
-from pydantic import Field
-
-from model.config import Config
 from model.fusion import FusionConfig
-from training.devices import Device, Precision
+from training.generator_config import FitGeneratorConfig
 from training.generator_data import GeneratorData
+from training.trainer import Trainer
 
-
-class FitGeneratorConfig(Config):
-    """How the generator is trained; the defaults are MACRec's, but for the batch, which suits one small machine.
-
-    Attributes:
-        sizes: overrides of :class:`model.transformer.TransformerConfig`.
-        max_history: longest history in items.
-        explicit: whether the cross-modal tasks are trained.
-        implicit_weight: weight of the implicit alignment; 0 turns it off.
-        implicit_temperature: its temperature.
-        targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
-        batch_size: examples per step.
-        pool: batches that are sorted by length together, to keep padding low.
-        epochs: at most.
-        max_minutes: training time after which no further epoch starts; 0 is no limit.
-        learning_rate: peak rate, reached after ``warmup`` of all steps, then on a cosine to 0.
-        warmup: share of all steps.
-        weight_decay: AdamW's.
-        clip: largest gradient norm.
-        label_smoothing: of the token loss.
-        validate_every: epochs between validations.
-        validation_users: how many users validate, drawn once; 0 takes all.
-        patience: validations without a better NDCG@10 before training stops; 0 never stops.
-        beam: beams per list in validation.
-        checkpoint_minutes: time between checkpoints inside an epoch.
-        seed: of weights, order and dropout.
-        device: where to train.
-        precision: bfloat16 where the hardware has it, if ``auto``.
-        threads: CPU threads; 0 leaves torch's default.
-    """
-
-    sizes: dict[str, float] = Field(default_factory=dict)
-    max_history: int = 20
-    explicit: bool = True
-    implicit_weight: float = 0.01
-    implicit_temperature: float = 0.1
-    targets_per_user: int = 0
-    batch_size: int = 1024
-    pool: int = 16
-    epochs: int = 200
-    max_minutes: float = 0.0
-    learning_rate: float = 1e-3
-    warmup: float = 0.01
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    label_smoothing: float = 0.0
-    validate_every: int = 1
-    validation_users: int = 2000
-    patience: int = 10
-    beam: int = 20
-    checkpoint_minutes: float = 2.0
-    seed: int = 0
-    device: Device = "auto"
-    precision: Precision = "auto"
-    threads: int = 0
+__all__ = ["FitGeneratorConfig", "run"]
 
 
 def run(config: FitGeneratorConfig, fusion: FusionConfig, prepare: Path, assign: Path, out: Path) -> None:
     """Trains on the folders of the stages ``prepare`` and ``assign``; goes on where a killed run stopped."""
-    from training.trainer import Trainer  # noqa: PLC0415 (settings are read without loading torch)
-
     out.mkdir(parents=True, exist_ok=True)
     Trainer(config, GeneratorData.load(prepare, assign), fusion, out).run()

@@ -16,7 +16,7 @@ from training.alignment import implicit_alignment
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from training.devices import mixed_precision, pick_device
 from training.examples import Batch, BatchBuilder, batches_of, build_examples, padding_share
-from training.fit_generator import FitGeneratorConfig
+from training.generator_config import FitGeneratorConfig
 from training.generator_data import GeneratorData
 from training.metrics import gains, hits
 from training.progress import progress
@@ -51,8 +51,10 @@ class Trainer:
         self.device = pick_device(config.device)
         self.tasks = build_tasks(data.space, config.explicit)
         prompted = sum(task.prompt is not None for task in self.tasks)
-        sizes = GeneratorConfig(data.space, prompted, config.max_history, dict(config.sizes))
-        self.generator = Generator(sizes).to(self.device)
+        generator = GeneratorConfig(
+            space=data.space, prompted_tasks=prompted, max_history=config.max_history, sizes=config.sizes
+        )
+        self.generator = Generator(generator).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
