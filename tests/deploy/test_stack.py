@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model.catalog import Catalog
 from tests.bundles import write_test_bundle
-from tests.deploy.test_compose import SERVICES
+from tests.deploy.test_compose import JOBS, SERVICES
 from tests.deploy.test_dockerfile import environment
 from tests.deploy.test_monitoring import QUERIES
 from tests.deploy.tools import ROOT, find_tool, read_yaml
@@ -30,40 +30,41 @@ from tests.servers import free_port, spawn, start_valkey
 
 
 class Stack:
-    """The running service and where its parts are."""
+    """The containers as processes: ``/runs`` is a folder, and every name is a port of this machine."""
 
-    def __init__(self, folder: Path, bundle: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str) -> None:
         """Nothing runs yet."""
         self.folder = folder
-        self.bundle = bundle
-        self.redis_url = redis_url
+        self.runs = folder / "runs"
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}"
-
-    def environment(self, service: str) -> dict[str, str]:
-        """A service's variables: the image's, then Compose's, then this machine's."""
-        here = {
-            "MACREC_BUNDLE": str(self.bundle),
-            "MACREC_CATALOG_CACHE": str(self.folder / "cache"),
+        self._here = {
+            "MACREC_CATALOG_CACHE": str(folder / "cache"),
             "MACREC_HOST": "127.0.0.1",
             "MACREC_PORT": str(self.port),
             "OMP_NUM_THREADS": "1",
-            "REDIS_URL": self.redis_url,
+            "REDIS_URL": redis_url,
         }
-        macrec = {name: value for name, value in environment("serve-cpu").items() if name.startswith("MACREC_")}
-        return {**os.environ, **macrec, **SERVICES[service].get("environment", {}), **here}
 
-    def publish(self) -> str:
-        """Runs Compose's publishing job; returns what it printed."""
-        command = [str(self.bundle) if word.startswith("/runs/") else word for word in SERVICES["publish"]["command"]]
-        return subprocess.run(
-            [sys.executable, "-m", "training", *command],
-            cwd=ROOT,
-            env=self.environment("publish"),
-            stdout=subprocess.PIPE,
-            check=True,
-            timeout=120,
-        ).stdout.decode()
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the bundle that Compose serves."""
+        return Catalog.load(Path(self.environment("api")["MACREC_BUNDLE"]) / "catalog")
+
+    def environment(self, service: str) -> dict[str, str]:
+        """A service's variables: the image's, then Compose's, then this machine's."""
+        image = {name: value for name, value in environment("serve-cpu").items() if name.startswith("MACREC_")}
+        compose = {name: self._local(value) for name, value in SERVICES[service].get("environment", {}).items()}
+        return {**os.environ, **image, **compose, **self._here}
+
+    def run_job(self, name: str) -> str:
+        """Runs one of Compose's jobs to its end; returns what it printed."""
+        command = [sys.executable, "-m", "training", *map(self._local, SERVICES[name]["command"])]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment(name), stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode()
+
+    def _local(self, word: str) -> str:
+        return str(self.runs / word.removeprefix("/runs/")) if word.startswith("/runs/") else word
 
     @contextmanager
     def serve(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -94,20 +95,19 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Valkey with a published catalog, and the service that found it there."""
+    """Valkey with a published catalog, and the service that found it there; the bundle is a tiny one."""
     folder = tmp_path_factory.mktemp("stack")
-    bundle = write_test_bundle(folder / "bundle")
     with start_valkey(folder, *SERVICES["valkey"]["command"][5:]) as valkey:
-        stack = Stack(folder, bundle, valkey.url)
-        assert stack.publish().strip() == Catalog.load(bundle / "catalog").version
+        stack = Stack(folder, valkey.url)
+        write_test_bundle(stack.runs / "sample" / "bundle")
+        stack.run_job("publish")
         with stack.serve():
             yield stack
 
 
 def test_the_service_serves_the_catalog_that_was_published(stack: Stack) -> None:
     info = ask(f"{stack.api}/info")
-    assert info["catalog_source"] == "registry"
-    assert info["catalog_version"] == Catalog.load(stack.bundle / "catalog").version
+    assert (info["catalog_source"], info["catalog_version"]) == ("registry", stack.catalog.version)
 
     events = [{"user_id": "anna", "item_id": "item-00"}, {"user_id": "anna", "item_id": "item-07"}]
     assert ask(f"{stack.api}/events", {"events": events})["added"] == 2
@@ -125,7 +125,7 @@ def test_the_metrics_are_in_prometheus_format(stack: Stack) -> None:
         for sample in family.samples
     }
     assert samples["macrec_stage_seconds_count", "total"] >= 1
-    assert samples["macrec_catalog_items", None] == len(Catalog.load(stack.bundle / "catalog"))
+    assert samples["macrec_catalog_items", None] == len(stack.catalog)
 
 
 def test_a_real_prometheus_scrapes_the_service_and_evaluates_every_panel_and_alert(stack: Stack) -> None:
@@ -149,6 +149,20 @@ def test_a_real_prometheus_scrapes_the_service_and_evaluates_every_panel_and_ale
     finally:
         prometheus.kill()
         prometheus.wait(timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_jobs_train_the_sample_shop_publish_it_and_the_service_recommends_from_it(tmp_path: Path) -> None:
+    with start_valkey(tmp_path) as valkey:
+        stack = Stack(tmp_path, valkey.url)
+        for job in JOBS:
+            stack.run_job(job)
+        with stack.serve():
+            item = stack.catalog.item_ids[0]
+            answer = ask(f"{stack.api}/recommend", {"history": [item], "k": 10})
+    assert answer["catalog_version"] == stack.catalog.version
+    assert len({recommended["title"] for recommended in answer["items"]}) == 10
 
 
 def _prometheus_config(stack: Stack) -> Path:
