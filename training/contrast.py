@@ -49,15 +49,21 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def info_nce(vectors: Tensor, positives: Tensor, temperature: float) -> Tensor:
-    """InfoNCE within one set: mean of -log(exp(s_ip / t) / sum_j exp(s_ij / t)), s the cosine, j over the whole batch.
+    """InfoNCE within one set: the mean over i of -log(exp(s_ip / t) / sum_j exp(s_ij / t)), s the cosine.
+
+    j runs over the batch without the anchor i, unless i is its own positive. The anchor's similarity to itself, always
+    1, would otherwise outweigh all else at t = 0.1: negatives would hardly be repelled, and the residuals collapse.
 
     Args:
         vectors: ``(B, d)``.
-        positives: ``(B,)`` int64, p of every i; the anchor itself counts among the j, as it may be its own positive.
+        positives: ``(B,)`` int64, p of every i.
         temperature: t.
     """
     direction = unit(vectors)
-    return F.cross_entropy(direction @ direction.T / temperature, positives)
+    similarity = direction @ direction.T / temperature
+    itself = torch.arange(len(vectors), device=vectors.device)
+    excluded = torch.diag(positives != itself)
+    return F.cross_entropy(similarity.masked_fill(excluded, -torch.inf), positives)
 
 
 def two_way_info_nce(left: Tensor, right: Tensor, temperature: float) -> Tensor:

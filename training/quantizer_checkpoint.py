@@ -31,7 +31,10 @@ def write_checkpoint(folder: Path, trainer: QuantizerTrainer, settings: str, sec
         tensors |= _prefixed(f"optimiser.{number}", values)
     for modality, kept in trainer.kept.items():
         tensors |= _prefixed(f"kept.{modality}", kept.weights)
-    kept_facts = {modality: (kept.epoch, kept.quality._asdict()) for modality, kept in trainer.kept.items()}
+    kept_facts = {
+        modality: {"epoch": kept.epoch, "quality": kept.quality._asdict(), "lowest": kept.lowest}
+        for modality, kept in trainer.kept.items()
+    }
     facts = {"settings": settings, "epoch": trainer.epoch, "seconds": seconds, "kept": kept_facts}
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     write_durably(folder / CHECKPOINT_FILE, [save(contiguous, metadata={"facts": json.dumps(facts)})])
@@ -47,7 +50,7 @@ def restore_checkpoint(folder: Path, trainer: QuantizerTrainer, settings: str) -
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt", device=str(trainer.labels.device)) as file:
             facts = json.loads(file.metadata()["facts"])
             tensors: State = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
@@ -57,14 +60,12 @@ def restore_checkpoint(folder: Path, trainer: QuantizerTrainer, settings: str) -
         logger.warning("ignoring the checkpoint %s of other settings or embeddings: training starts over", path)
         return None
     trainer.epoch = facts["epoch"]
-    trainer.labels = tensors["labels"].to(trainer.labels.device)
+    trainer.labels = tensors["labels"]
     trainer.model.load_state_dict(_with_prefix("model", tensors))
     _restore_optimiser(trainer, tensors)
-    for modality, (epoch, quality) in facts["kept"].items():
-        weights = {
-            name: value.to(trainer.labels.device) for name, value in _with_prefix(f"kept.{modality}", tensors).items()
-        }
-        trainer.kept[int(modality)] = Kept(epoch, Quality(**quality), weights)
+    for modality, kept in facts["kept"].items():
+        weights = _with_prefix(f"kept.{modality}", tensors)
+        trainer.kept[int(modality)] = Kept(kept["epoch"], Quality(**kept["quality"]), kept["lowest"], weights)
     return float(facts["seconds"])
 
 

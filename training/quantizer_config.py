@@ -52,6 +52,9 @@ class FitQuantizerConfig(Config):
         pseudo_labels: the K-means that L_con takes its positives from.
         epochs: at most this many.
         check_every: epochs between two looks at the collision rate.
+        collision_tolerance: checkpoints whose collision rate is this close to the lowest count as equal, and the one
+            that reconstructs best is kept. 0 is the paper's rule; in a catalog of some thousand items one item more or
+            less, which is moved anyway, then outweighs hundreds of epochs.
         reseed_dead_codes: after every epoch, codes that no item used move onto random residuals of their level.
         max_minutes: training stops after the epoch that reaches this, over all resumed runs together.
         checkpoint_seconds: at least this long between two checkpoints to resume from.
@@ -70,6 +73,7 @@ class FitQuantizerConfig(Config):
     weight_decay: float = Field(1e-4, ge=0)
     epochs: int = Field(1000, ge=1)
     check_every: int = Field(2, ge=1)
+    collision_tolerance: float = Field(0.0, ge=0, lt=1)
     reseed_dead_codes: bool = True
     max_minutes: float | None = Field(None, gt=0)
     checkpoint_seconds: float = Field(60.0, ge=0)

@@ -25,16 +25,24 @@ _START = 0  # the epoch whose random numbers choose the batch that the codebooks
 
 
 class Kept(NamedTuple):
-    """The best weights of one modality so far."""
+    """The best weights of one modality so far, and the lowest collision rate seen so far."""
 
     epoch: int
     quality: Quality
+    lowest: float
     weights: State
 
-    def beats(self, other: "Kept") -> bool:
-        """Fewer collisions; among equals (a small catalog soon has none) the better reconstruction."""
-        mine, theirs = self.quality, other.quality
-        return (mine.collision_rate, mine.reconstruction_error) < (theirs.collision_rate, theirs.reconstruction_error)
+    def or_better(self, epoch: int, quality: Quality, weights: State, tolerance: float) -> "Kept":
+        """This checkpoint or the new one: the better reconstruction, among those close enough to the lowest rate.
+
+        The new one's weights are copied when it is taken.
+        """
+        lowest = min(self.lowest, quality.collision_rate)
+        eligible = quality.collision_rate <= lowest + tolerance
+        dethroned = self.quality.collision_rate > lowest + tolerance
+        if eligible and (dethroned or quality.reconstruction_error < self.quality.reconstruction_error):
+            return Kept(epoch, quality, lowest, _copied(weights))
+        return self._replace(lowest=lowest)
 
 
 class Averages:
@@ -64,7 +72,7 @@ class QuantizerTrainer:
         optimiser: AdamW over it.
         labels: ``(m, N)`` int64 pseudo-labels, NO_LABEL where an item lacks the modality.
         epoch: how many are done.
-        kept: per modality the best checkpoint (see :meth:`Kept.beats`), from the first check on.
+        kept: per modality the best checkpoint (see :meth:`Kept.or_better`), from the first check on.
     """
 
     def __init__(self, config: FitQuantizerConfig, items: EmbeddedItems, device: torch.device) -> None:
@@ -119,9 +127,12 @@ class QuantizerTrainer:
         for modality, (name, part) in enumerate(zip(self.items.modalities, self._parts(), strict=True)):
             quality = measure_quality(part, self.embeddings[modality], self.present[modality])
             metrics |= quality.as_metrics(name)
-            now = Kept(self.epoch, quality, part.state_dict())
-            if modality not in self.kept or now.beats(self.kept[modality]):
-                self.kept[modality] = now._replace(weights={key: value.clone() for key, value in now.weights.items()})
+            weights = part.state_dict()
+            if modality in self.kept:
+                tolerance = self.config.collision_tolerance
+                self.kept[modality] = self.kept[modality].or_better(self.epoch, quality, weights, tolerance)
+            else:
+                self.kept[modality] = Kept(self.epoch, quality, quality.collision_rate, _copied(weights))
         return metrics
 
     def best_model(self) -> CrossModalQuantizer:
@@ -165,6 +176,10 @@ class QuantizerTrainer:
             for rows, own in zip(self.items.embeddings, self.items.present, strict=True)
         ]
         return torch.from_numpy(np.stack(labels))
+
+
+def _copied(weights: State) -> State:
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def _new_model(config: FitQuantizerConfig, items: EmbeddedItems, codes: int) -> CrossModalQuantizer:

@@ -1,0 +1,62 @@
+"""The assign stage: files, unique IDs, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import DataError
+from model.quantizer import CrossModalQuantizer, QuantizerConfig
+from tests.training.embeddings_on_disk import write_embeddings
+from training.assign_ids import AssignIdsConfig, run
+from training.fit_quantizer import write_quantizer
+from training.id_space_file import read_id_space
+
+CPU = AssignIdsConfig(batch=16, device="cpu")
+
+
+def untrained_quantizer(folder: Path, codes: int) -> Path:
+    torch.manual_seed(0)
+    model = CrossModalQuantizer(
+        QuantizerConfig(
+            modalities=("text", "image"), inputs=(6, 7), levels=3, codes=codes, projection=8, widths=(8,), latent=4
+        )
+    )
+    write_quantizer(model, folder)
+    return folder
+
+
+def test_every_item_gets_its_own_id_in_every_modality(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out")
+    codes = np.load(tmp_path / "out" / "codes.npy")
+    assert codes.shape == (2, 60, 3)
+    assert codes.dtype == np.uint8
+    space = read_id_space(tmp_path / "out" / "id_space.json")
+    assert (space.modalities, space.levels, space.codes) == (("text", "image"), 3, 16)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["modalities"]
+    for rows, name in zip(codes, ("text", "image"), strict=True):
+        assert len(np.unique(rows, axis=0)) == 60
+        summary = report[name]
+        moved = summary["moved_at_last_level"] + summary["moved_at_level_before"]
+        assert summary["collision_rate_before"] == pytest.approx(moved / 60)
+        assert moved > 0
+        assert summary["collision_rate_after"] == summary["left_sharing"] == 0
+
+
+def test_where_ids_run_out_the_report_says_how_many_items_share(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 2)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["modalities"]["text"]
+    distinct = len(np.unique(np.load(tmp_path / "out" / "codes.npy")[0], axis=0))
+    assert report["left_sharing"] == 60 - distinct > 0
+    assert report["collision_rate_after"] == pytest.approx((60 - distinct) / 60)
+
+
+def test_embeddings_of_another_width_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 4)
+    np.save(embeddings / "image.npy", np.zeros((60, 9), dtype=np.float32))
+    with pytest.raises(DataError, match=r"'image': 7.*'image': 9"):
+        run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out")
