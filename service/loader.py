@@ -11,9 +11,12 @@ import math
 import time
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.errors import BundleError, MacrecError, RegistryError
+from model.fusion import FusionConfig
 from model.registry import Registry
 from service.engine import Engine
 from service.metrics import Metrics
@@ -99,7 +102,8 @@ class Loader:
     def _serve(self, manifest: Manifest, engine: Engine, catalog: Catalog, source: Source) -> None:
         """Proves beside the live catalog that another one answers, and puts it in its place."""
         check_space(engine, catalog)
-        snapshot = Snapshot(manifest, engine, catalog, engine.prepare(catalog.trie), source, datetime.now(UTC))
+        fusion = self._settings.fusion or bundled_fusion(manifest)
+        snapshot = Snapshot(manifest, engine, catalog, engine.prepare(catalog.trie), fusion, source, datetime.now(UTC))
         check_answer(self._recommender, snapshot)
         self._live.replace(snapshot)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)
@@ -122,6 +126,18 @@ class Loader:
             log.info("catalog is current again")
         self.stale = stale
         self._metrics.degraded.labels(reason="catalog").set(stale)
+
+
+def bundled_fusion(manifest: Manifest) -> FusionConfig:
+    """How the bundle's evaluation joined the lists.
+
+    Raises:
+        BundleError: if the manifest says it in a way that cannot be understood.
+    """
+    try:
+        return FusionConfig.model_validate(manifest.config.get("fusion", {}))
+    except ValidationError as error:
+        raise BundleError(f"config.fusion in the manifest cannot be used: {error}; export the bundle again") from error
 
 
 def check_answer(recommender: Recommender, snapshot: Snapshot) -> None:

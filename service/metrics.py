@@ -2,7 +2,16 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 STAGES = ("queue", "store", "prepare", "search", "fuse", "total")
 BUCKETS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
@@ -28,6 +37,7 @@ class Metrics:
 
     def __init__(self, slo: float) -> None:
         """Makes all metrics; ``slo`` in seconds becomes a bucket's edge."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         buckets = sorted({*BUCKETS, slo})

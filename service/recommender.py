@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.catalog import Catalog
 from model.exclusions import dead_edges, pack_dead_edges
-from model.fusion import FusedItems, FusionConfig, ScoredItems, fuse
+from model.fusion import FusedItems, ScoredItems, fuse
 from service.engine import Leaves, SearchRows
 from service.snapshot import Snapshot
 
@@ -64,12 +64,11 @@ class Recommendation:
 
 
 class Recommender:
-    """Answers queries by one rule of fusion."""
+    """Answers queries."""
 
-    def __init__(self, fusion: FusionConfig, max_beam: int) -> None:
-        """Joins lists by ``fusion``, and searches with at most ``max_beam`` beams."""
-        self._fusion = fusion
-        self._max_beam = max_beam
+    def __init__(self, max_beam: int) -> None:
+        """Searches with at most ``max_beam`` beams."""
+        self.max_beam = max_beam
 
     def recommend(self, snapshot: Snapshot, query: Query) -> Recommendation:
         """The best items for a query; the most popular ones if no item of its history is known."""
@@ -83,7 +82,7 @@ class Recommender:
         prepared = time.perf_counter()
         found = snapshot.engine.search(snapshot.trie, rows)
         searched = time.perf_counter()
-        items = self._join(snapshot.catalog, query, found, excluded)
+        items = _join(snapshot, query, found, excluded)
         seconds = {
             "prepare": prepared - started,
             "search": searched - prepared,
@@ -103,16 +102,18 @@ class Recommender:
             tokens=np.stack(tokens),
             modality=np.array(modalities, dtype=np.int64),
             dead_edges=pack_dead_edges([dead_edges(catalog.trie, modality, excluded) for modality in modalities]),
-            beam=min(max(query.beam, query.k), self._max_beam),
+            beam=min(max(query.beam, query.k), self.max_beam),
         )
 
-    def _join(self, catalog: Catalog, query: Query, found: Leaves, excluded: NDArray[np.int64]) -> list[Recommended]:
-        """Leaves to items, lists to one list."""
-        lists = [
-            _items(catalog, leaves, scores, excluded) for leaves, scores in zip(found.leaves, found.scores, strict=True)
-        ]
-        fused = fuse(lists, list(query.weights.values()), catalog.space.levels, self._fusion)
-        return _recommended(fused, list(query.weights), query.k)
+
+def _join(snapshot: Snapshot, query: Query, found: Leaves, excluded: NDArray[np.int64]) -> list[Recommended]:
+    """Leaves to items, lists to one list."""
+    lists = [
+        _items(snapshot.catalog, leaves, scores, excluded)
+        for leaves, scores in zip(found.leaves, found.scores, strict=True)
+    ]
+    fused = fuse(lists, list(query.weights.values()), snapshot.catalog.space.levels, snapshot.fusion)
+    return _recommended(fused, list(query.weights), query.k)
 
 
 def _excluded(catalog: Catalog, query: Query, history: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Service:
         self.metrics = Metrics(settings.slo)
         self.live = Live()
         self.scheduler = Scheduler(settings.parallel_runs, settings.queue, self.metrics)
-        self.recommender = Recommender(settings.fusion, settings.max_beam)
+        self.recommender = Recommender(settings.max_beam)
         self.histories = _histories(settings)
         self.failure: MacrecError | None = None
         self._registry = _registry(settings)

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         beam: width of the search.
         max_beam: at most.
         weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
-        fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``).
+        fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``); the bundle's way if not given.
         history_limit: events kept per user, the latest.
         max_users: users kept in memory, where there is no Redis.
         max_body: bytes of a request body at most.
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     beam: PositiveInt = 20
     max_beam: PositiveInt = 200
     weights: dict[str, NonNegativeFloat] = {}
-    fusion: FusionConfig = FusionConfig()
+    fusion: FusionConfig | None = None
     history_limit: PositiveInt = 200
     max_users: PositiveInt = 100_000
     max_body: PositiveInt = 1 << 20

@@ -10,6 +10,7 @@ from typing import Literal
 from model.bundle import Manifest
 from model.catalog import Catalog
 from model.errors import BundleError
+from model.fusion import FusionConfig
 from service.engine import Engine, TrieInputs
 
 Source = Literal["bundle", "registry"]
@@ -23,6 +24,7 @@ class Snapshot:
     engine: Engine
     catalog: Catalog
     trie: TrieInputs
+    fusion: FusionConfig
     source: Source
     loaded_at: datetime
 

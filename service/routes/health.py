@@ -49,7 +49,7 @@ async def info(service: ServiceDep) -> InfoResponse:
         max_k=settings.max_k,
         beam=settings.beam,
         max_beam=settings.max_beam,
-        fusion=settings.fusion,
+        fusion=snapshot.fusion,
         metrics=snapshot.manifest.metrics,
         data_fingerprint=snapshot.manifest.data_fingerprint,
         degraded=["catalog"] if service.stale else [],

@@ -1,0 +1,88 @@
+"""A small real bundle for tests: random weights, exported as ONNX, and a catalog whose items are easy to tell."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.bundle import space_hash, write_bundle
+from model.catalog import Catalog, SpaceSizes
+from model.generator import Generator, GeneratorConfig
+from model.semantic_ids import IdSpace
+from model.transformer import TransformerSizes
+from model.trie import build_trie
+from training.onnx_search import export_search
+
+SPACE = IdSpace(("text", "image"), levels=3, codes=16)
+SPACE_HASH = space_hash(SPACE)
+ITEMS = 60
+MAX_HISTORY = 5
+SIZES = TransformerSizes(d_model=16, d_ff=32, heads=2, d_head=8, encoder_layers=1, decoder_layers=1)
+
+
+def item_id(item: int) -> str:
+    """The id of an item of :func:`build_catalog`; ids do not stand in item order."""
+    return f"item-{(item * 7) % 100:02d}"
+
+
+def random_codes(items: int = ITEMS, seed: int = 0) -> NDArray[np.uint8]:
+    """Codes ``(2, items, 3)``; items 0 and 1 share their text ID."""
+    codes = np.random.default_rng(seed).integers(0, SPACE.codes, (2, items, SPACE.levels), dtype=np.uint8)
+    codes[0, 1] = codes[0, 0]
+    return codes
+
+
+def build_catalog(items: int = ITEMS, seed: int = 0, name: str = SPACE_HASH) -> Catalog:
+    """A catalog; item i occurs ``items - i`` times in training, so item 0 is the most popular."""
+    metadata = [
+        (item_id(item), {"title": f"Title {item}", "category": ["toys"], "price": float(item)}) for item in range(items)
+    ]
+    return Catalog.build(SPACE, random_codes(items, seed), metadata, np.arange(items, 0, -1), name)
+
+
+def random_generator() -> Generator:
+    """A generator with fixed random weights."""
+    torch.manual_seed(0)
+    return Generator(GeneratorConfig(space=SPACE, prompted_tasks=4, max_history=MAX_HISTORY, sizes=SIZES)).eval()
+
+
+def write_test_bundle(folder: Path) -> Path:
+    """Writes the bundle and returns its folder; the export takes some seconds."""
+
+    def fill(partial: Path) -> None:
+        _export(random_generator(), partial / "generator.onnx")
+        (partial / "catalog").mkdir()
+        build_catalog().save(partial / "catalog")
+
+    write_bundle(
+        folder,
+        fill,
+        space=SPACE,
+        space_hash=SPACE_HASH,
+        config={"max_history": MAX_HISTORY},
+        metrics={"hr@10": 0.25},
+        data_fingerprint="random",
+        created_by="tests",
+    )
+    return folder
+
+
+def _export(generator: Generator, path: Path) -> None:
+    """Exports the search as the export stage does."""
+    trie = build_trie(random_codes())
+    example = (
+        torch.ones(2, 9, dtype=torch.int64),
+        torch.tensor([0, 1]),
+        torch.from_numpy(trie.child_start),
+        torch.from_numpy(trie.child_code),
+        torch.ones(len(trie.child_code), dtype=torch.bool),
+        torch.full((2, SPACE.levels, 3), -1, dtype=torch.int32),
+        torch.zeros(5, dtype=torch.int64),
+    )
+    properties = {
+        "id_space": SpaceSizes.of(SPACE).model_dump_json(),
+        "space_hash": SPACE_HASH,
+        "max_history": str(MAX_HISTORY),
+    }
+    export_search(generator.search(), example, path, properties)

@@ -1,0 +1,145 @@
+"""Histories in memory and in a real Valkey keep the same promises."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from service.redis_store import PAUSE, RedisHistories
+from service.store import HistoryStore, MemoryStore, StoredEvent, StoreUnavailableError
+from tests.servers import Valkey, start_valkey
+
+LIMIT = 5
+MakeStore = Callable[[], HistoryStore]
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with start_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+def redis_histories(valkey: Valkey) -> RedisHistories:
+    return RedisHistories(valkey.url, LIMIT, timeout=0.05, connections=4, pool_wait=0.05)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make_store(request: pytest.FixtureRequest) -> MakeStore:
+    if request.param == "memory":
+        return lambda: MemoryStore(LIMIT, max_users=100)
+    valkey = request.getfixturevalue("valkey")
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+    return lambda: redis_histories(valkey)
+
+
+def event(item: str, timestamp: float, event_id: str = "", user: str = "ann") -> StoredEvent:
+    return StoredEvent(user, item, timestamp, event_id or f"{item}@{timestamp}")
+
+
+def after(make_store: MakeStore, *batches: list[StoredEvent], user: str = "ann") -> tuple[list[int], list[str]]:
+    """How many events of each batch were new, and the user's history in the end."""
+
+    async def scenario() -> tuple[list[int], list[str]]:
+        store = make_store()
+        try:
+            return [await store.append(batch) for batch in batches], await store.read(user)
+        finally:
+            await store.close()
+
+    return asyncio.run(scenario())
+
+
+def test_events_stand_in_the_order_of_time_however_they_arrive(make_store: MakeStore) -> None:
+    added, history = after(make_store, [event("c", 3.5), event("a", 1)], [event("b", 2)])
+    assert (added, history) == ([2, 1], ["a", "b", "c"])
+
+
+def test_events_of_one_time_stand_by_their_ids(make_store: MakeStore) -> None:
+    _, history = after(make_store, [event("x", 1, "e2"), event("y", 1, "e1"), event("z", 1, "e10")])
+    assert history == ["y", "z", "x"]
+
+
+def test_the_first_event_of_an_id_counts(make_store: MakeStore) -> None:
+    added, history = after(make_store, [event("a", 1, "e"), event("a", 1, "e")], [event("b", 2, "e")])
+    assert (added, history) == ([1, 0], ["a"])
+
+
+def test_an_item_may_come_again(make_store: MakeStore) -> None:
+    assert after(make_store, [event("a", 1), event("a", 2)])[1] == ["a", "a"]
+
+
+def test_the_latest_events_are_kept_however_they_arrive(make_store: MakeStore) -> None:
+    late_first = [event(str(number), number) for number in range(8, 0, -1)]
+    assert after(make_store, late_first)[1] == ["4", "5", "6", "7", "8"]
+
+
+def test_users_are_apart_and_unknown_ones_have_no_history(make_store: MakeStore) -> None:
+    batch = [event("a", 1), event("b", 2, user="bob")]
+    assert after(make_store, batch, user="bob")[1] == ["b"]
+    assert after(make_store, batch, user="eve")[1] == []
+
+
+@pytest.mark.parametrize("name", ["} {", "ä €", "a\nb", ":times", "x" * 512])
+def test_any_text_is_a_user_or_an_item(make_store: MakeStore, name: str) -> None:
+    assert after(make_store, [event(name, 1, user=name)], user=name)[1] == [name]
+
+
+def test_memory_forgets_the_user_not_heard_of_for_longest() -> None:
+    async def scenario() -> None:
+        store = MemoryStore(LIMIT, max_users=2)
+        await store.append([event("a", 1, user="u1"), event("a", 1, user="u2")])
+        await store.append([event("b", 2, user="u1"), event("a", 1, user="u3")])
+        assert [await store.read(user) for user in ("u1", "u2", "u3")] == [["a", "b"], [], ["a"]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("way", ["kill", "pause"])
+def test_a_redis_that_is_away_costs_little_once_and_nothing_then(tmp_path: Path, way: str) -> None:
+    async def scenario(valkey: Valkey) -> None:
+        store = redis_histories(valkey)
+        await store.append([event("a", 1)])
+        getattr(valkey, way)()
+        for longest in (0.15, 0.01, 0.01):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailableError):
+                await store.read("ann")
+            assert time.monotonic() - started < longest
+        with pytest.raises(StoreUnavailableError):
+            await store.append([event("b", 2)])
+        if way == "kill":
+            valkey.start()
+        else:
+            valkey.resume()
+        await asyncio.sleep(PAUSE + 0.1)
+        assert await store.read("ann") == ["a"]
+        assert await store.append([event("b", 2)]) == 1
+        await store.close()
+
+    with start_valkey(tmp_path) as valkey:
+        asyncio.run(scenario(valkey))
+
+
+def test_a_redis_that_refuses_is_unavailable(tmp_path: Path) -> None:
+    async def scenario(valkey: Valkey) -> None:
+        store = redis_histories(valkey)
+        with pytest.raises(StoreUnavailableError, match="maxmemory"):
+            await store.append([event("a", 1)])
+        await store.close()
+
+    with start_valkey(tmp_path, "--maxmemory", "1", "--maxmemory-policy", "noeviction") as valkey:
+        asyncio.run(scenario(valkey))
+
+
+def test_more_requests_than_connections_wait_for_their_turn(valkey: Valkey) -> None:
+    async def scenario() -> None:
+        store = redis_histories(valkey)
+        await store.append([event("a", 1, user="many")])
+        assert await asyncio.gather(*(store.read("many") for _ in range(50))) == [["a"]] * 50
+        await store.close()
+
+    asyncio.run(scenario())
