@@ -37,7 +37,6 @@ FACTORS = (
     Factor("pattern", "image", ("plain", "stripes", "dots", "check", "dipped")),
     Factor("silhouette", "image", ("rounded", "straight", "tapered")),
 )
-COLLECTION, BRAND, PALETTE, PATTERN, SILHOUETTE = range(len(FACTORS))
 
 CATEGORIES = (
     Category("mug", "Kitchen", "Mugs", 18, ("teapot", "clock", "plant-pot")),
@@ -61,6 +60,10 @@ class Factors(NamedTuple):
 
     category: NDArray[np.int64]
     values: NDArray[np.int64]
+
+    def of(self, row: int) -> dict[str, str]:
+        """The values of one item by the factors' names."""
+        return {factor.name: factor.values[self.values[row, column]] for column, factor in enumerate(FACTORS)}
 
 
 def draw_factors(items: int, seed: int) -> Factors:

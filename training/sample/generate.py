@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from model.config import Config
 from training.items import Item, write_items
 from training.progress import progress
-from training.sample.factors import BRAND, CATEGORIES, COLLECTION, FACTORS, Factors, draw_factors
+from training.sample.factors import CATEGORIES, Factors, draw_factors
 from training.sample.histories import LONGEST, Histories, draw_histories
 from training.sample.oracle import Oracle
 from training.sample.pictures import draw_picture
@@ -44,7 +45,7 @@ def generate(config: SampleConfig, out: Path) -> None:
     """Writes the shop into ``out``: items.jsonl, interactions.csv, images/ and oracle.npz (see :class:`Oracle`)."""
     out.mkdir(parents=True, exist_ok=True)
     factors = draw_factors(config.items, config.seed)
-    items = _write_items(config, factors)
+    items = _make_items(config, factors)
     write_items(out / ITEMS, items)
     _draw_images(config, factors, items, out / IMAGES)
     model = draw_taste_model(config.tastes, factors, config.users, config.seed)
@@ -57,28 +58,28 @@ def _user_ids(users: int) -> tuple[str, ...]:
     return tuple(f"user-{number:04d}" for number in range(1, users + 1))
 
 
-def _write_items(config: SampleConfig, factors: Factors) -> list[Item]:
-    """Every item's listing; numbers run within a category."""
-    pictured = generator(config.seed, Stream.MISSING_PICTURE).permutation(config.items) >= round(
-        config.missing_images * config.items
-    )
+def _make_items(config: SampleConfig, factors: Factors) -> list[Item]:
+    """Every item with its listing; numbers run within a category."""
+    pictured = _has_picture(config)
     numbers: Counter[str] = Counter()
     editions: Counter[tuple[str, str]] = Counter()
     items = []
-    for row, has_picture in enumerate(pictured):
+    for row in range(config.items):
         category = CATEGORIES[factors.category[row]]
-        collection, brand = (FACTORS[column].values[factors.values[row, column]] for column in (COLLECTION, BRAND))
+        values = factors.of(row)
+        edition = (category.key, values["collection"])
         listing = write_listing(
             category=category.key,
-            collection=collection,
-            brand=brand,
-            edition=editions[category.key, collection],
+            collection=values["collection"],
+            brand=values["brand"],
+            edition=editions[edition],
             base_price=category.price,
             rng=generator(config.seed, Stream.TEXT, row),
         )
         numbers[category.key] += 1
-        editions[category.key, collection] += 1
+        editions[edition] += 1
         name = f"{category.key}-{numbers[category.key]:04d}"
+        label = COLLECTION_WORDS[values["collection"]].label
         items.append(
             Item(
                 id=name,
@@ -86,15 +87,17 @@ def _write_items(config: SampleConfig, factors: Factors) -> list[Item]:
                 text=listing.text,
                 category=(category.department, category.label),
                 price=listing.price,
-                attributes={
-                    "brand": brand,
-                    "collection": COLLECTION_WORDS[collection].label,
-                    "material": listing.material,
-                },
-                image=f"{name}.jpg" if has_picture else None,
+                attributes={"brand": values["brand"], "collection": label, "material": listing.material},
+                image=f"{name}.jpg" if pictured[row] else None,
             )
         )
     return items
+
+
+def _has_picture(config: SampleConfig) -> NDArray[np.bool_]:
+    """(N,): False for the asked share of items, wherever they fall."""
+    order = generator(config.seed, Stream.MISSING_PICTURE).permutation(config.items)
+    return np.asarray(order >= round(config.missing_images * config.items))
 
 
 def _draw_images(config: SampleConfig, factors: Factors, items: list[Item], folder: Path) -> None:
@@ -102,12 +105,12 @@ def _draw_images(config: SampleConfig, factors: Factors, items: list[Item], fold
     for row, item in enumerate(progress(items, "pictures")):
         if item.image is None:
             continue
-        values = {factor.name: factor.values[factors.values[row, i]] for i, factor in enumerate(FACTORS)}
+        looks = factors.of(row)
         picture = draw_picture(
             category=CATEGORIES[factors.category[row]].key,
-            palette=values["palette"],
-            pattern=values["pattern"],
-            silhouette=values["silhouette"],
+            palette=looks["palette"],
+            pattern=looks["pattern"],
+            silhouette=looks["silhouette"],
             size=config.image_size,
             rng=generator(config.seed, Stream.PICTURE, row),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +70,11 @@ class Oracle:
         """HR@k and NDCG@k of the oracle's ranking, averaged over the given users."""
         return scores_of_ranks(self.ranks(users, histories, targets), k)
 
-    @property
+    @cached_property
     def _user_rows(self) -> dict[str, int]:
         return {user: row for row, user in enumerate(self.user_ids)}
 
-    @property
+    @cached_property
     def _item_rows(self) -> dict[str, int]:
         return {item: row for row, item in enumerate(self.item_ids)}
 

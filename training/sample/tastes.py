@@ -10,27 +10,38 @@ complementary categories, and ``stay`` keeps the style of the last purchase.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
 
 from model.config import Config
 from training.sample.factors import CATEGORIES, CATEGORY_KEYS, FACTORS, Factors
 from training.sample.streams import Stream, generator
 
 
+PerFactor = Annotated[tuple[NonNegativeFloat, ...], Field(min_length=len(FACTORS), max_length=len(FACTORS))]
+
+
 class TasteConfig(Config):
     """How firmly tastes and the last item's style hold, in nats, one strength per factor in the order of FACTORS."""
 
-    favourite: tuple[NonNegativeFloat, ...] = (1.6, 0.8, 1.6, 0.8, 0.4)
-    stay: tuple[NonNegativeFloat, ...] = (2.0, 0.8, 2.0, 0.8, 0.0)
+    favourite: PerFactor = (1.6, 0.8, 1.6, 0.8, 0.4)
+    stay: PerFactor = (2.0, 0.8, 2.0, 0.8, 0.0)
     second_choice: NonNegativeFloat = 0.5
     """The second choice's strength as a share of the favourite's."""
-    step: tuple[float, float, float] = (0.55, 0.22, 0.13)
+    step: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.55, 0.22, 0.13)
     """Shares of the three complementary categories; the other categories split the rest evenly."""
     popularity_spread: NonNegativeFloat = 0.4
     """Standard deviation of an item's log popularity."""
+
+    @field_validator("step")
+    @classmethod
+    def _leaves_a_rest(cls, step: tuple[float, float, float]) -> tuple[float, float, float]:
+        if sum(step) >= 1:
+            raise ValueError(f"the shares {step} sum to {sum(step):g}; they must leave some for the other categories")
+        return step
 
 
 @dataclass(frozen=True)

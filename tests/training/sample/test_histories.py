@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.sample.factors import CATEGORIES, CATEGORY_KEYS, COLLECTION, PALETTE, draw_factors
+from training.sample.factors import CATEGORIES, CATEGORY_KEYS, FACTORS, draw_factors
 from training.sample.histories import YEAR_SECONDS, YEAR_START, Histories, draw_histories
 from training.sample.tastes import TasteConfig, TasteModel, draw_taste_model
 
@@ -36,7 +36,7 @@ def test_buyers_go_on_to_complementary_categories_and_keep_their_style(model: Ta
     nexts = [{CATEGORY_KEYS.index(key) for key in entry.next} for entry in CATEGORIES]
     complementary = np.mean([category[j] in nexts[category[i]] for i, j in zip(before, after, strict=True)])
     assert complementary > 0.75
-    for column in (COLLECTION, PALETTE):
+    for column in (column for column, factor in enumerate(FACTORS) if factor.name in ("collection", "palette")):
         assert (values[before, column] == values[after, column]).mean() > 0.4
 
 

@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from training.sample.factors import CATEGORIES, CATEGORY_KEYS, FACTORS, draw_factors
 from training.sample.tastes import TasteConfig, TasteModel, draw_taste_model, value_offsets
@@ -57,3 +59,9 @@ def test_steps_between_categories_are_shares() -> None:
     np.testing.assert_allclose(step.sum(axis=1), 1.0)
     mug = step[CATEGORY_KEYS.index("mug")]
     np.testing.assert_allclose([mug[CATEGORY_KEYS.index(key)] for key in CATEGORIES[0].next], CONFIG.step)
+
+
+@pytest.mark.parametrize("settings", [{"step": (0.6, 0.3, 0.1)}, {"stay": (1.0, 1.0)}, {"favourite": (1.0,) * 6}])
+def test_settings_that_fit_no_model_are_refused(settings: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ValidationError):
+        TasteConfig.model_validate(settings)
