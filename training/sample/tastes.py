@@ -20,7 +20,6 @@ from model.config import Config
 from training.sample.factors import CATEGORIES, CATEGORY_KEYS, FACTORS, Factors
 from training.sample.streams import Stream, generator
 
-
 PerFactor = Annotated[tuple[NonNegativeFloat, ...], Field(min_length=len(FACTORS), max_length=len(FACTORS))]
 
 

@@ -61,7 +61,7 @@ def test_steps_between_categories_are_shares() -> None:
     np.testing.assert_allclose([mug[CATEGORY_KEYS.index(key)] for key in CATEGORIES[0].next], CONFIG.step)
 
 
-@pytest.mark.parametrize("settings", [{"step": (0.6, 0.3, 0.1)}, {"stay": (1.0, 1.0)}, {"favourite": (1.0,) * 6}])
+@pytest.mark.parametrize("settings", [{"step": (0.6, 0.3, 0.2)}, {"stay": (1.0, 1.0)}, {"favourite": (1.0,) * 6}])
 def test_settings_that_fit_no_model_are_refused(settings: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(ValidationError):
         TasteConfig.model_validate(settings)
