@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.fusion import FusionConfig
@@ -81,6 +81,15 @@ class Settings(BaseSettings):
     max_body: PositiveInt = 1 << 20
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        """Defaults lie within their limits, and a search as wide as the cap can fill any answer."""
+        for name, limit in (("k", "max_k"), ("beam", "max_beam"), ("max_k", "max_beam")):
+            value, top = getattr(self, name), getattr(self, limit)
+            if value > top:
+                raise ValueError(f"{name} ({value}) must not exceed {limit} ({top})")
+        return self
 
     @property
     def parallel_runs(self) -> int:

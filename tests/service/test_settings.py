@@ -1,0 +1,65 @@
+"""Every setting is an environment variable, secrets come from files, and nothing secret is shown."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from model.fusion import FusionConfig, Rule
+from service.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("MACREC_SECRETS", str(tmp_path / "secrets"))
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MACREC_BEAM", "50")
+    monkeypatch.setenv("MACREC_WEIGHTS", '{"text": 2}')
+    monkeypatch.setenv("MACREC_FUSION__RULE", "bonus")
+    settings = load_settings()
+    assert settings.beam == 50
+    assert settings.weights == {"text": 2.0}
+    assert settings.fusion == FusionConfig(rule=Rule.BONUS)
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "MACREC_REDIS_URL"])
+def test_redis_is_known_by_its_usual_name_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "redis://:password@host")
+    settings = load_settings()
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:password@host"
+    assert "password" not in repr(settings)
+
+
+def test_secrets_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "macrec_api_key").write_text("from a file\n")
+    (tmp_path / "secrets" / "macrec_redis_url").write_text("redis://host")
+    settings = load_settings()
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "from a file"
+    assert settings.redis_url is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MACREC_BEAM", "0"), ("MACREC_PROVIDER", "tpu"), ("MACREC_DEADLINE", "x")]
+)
+def test_a_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.removeprefix("MACREC_").lower()):
+        load_settings()
+
+
+def test_a_default_within_no_limit_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"max_k .* max_beam"):
+        Settings(max_k=300, max_beam=200)
+    with pytest.raises(ValidationError, match=r"k .* max_k"):
+        Settings(k=20, max_k=10)
+
+
+def test_there_is_at_least_one_worker() -> None:
+    assert Settings(threads=1000).parallel_runs == 1
+    assert Settings(workers=3).parallel_runs == 3
