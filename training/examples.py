@@ -60,7 +60,7 @@ class Examples:
     def draw_per_user(self, count: int, generator: torch.Generator) -> Tensor:
         """Indices of at most ``count`` random examples of each user and task, and of all without a user."""
         shuffled = torch.randperm(len(self), generator=generator)
-        group = self.task * (int(self.user.max()) + 1) + self.user
+        group = self.task * (int(self.user.max()) + 2) + self.user + 1  # NO_USER is a group of its own
         order = shuffled[group[shuffled].argsort(stable=True)]
         group = group[order]
         place = torch.arange(len(self)) - torch.searchsorted(group, group)
