@@ -48,4 +48,6 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 def _truncate(path: Path, last_step: int) -> None:
     kept = [record for record in read_metrics(path.parent) if record["step"] <= last_step]
-    path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    temporary.replace(path)

@@ -74,7 +74,8 @@ class Trainer:
                     break
                 self._train_epoch(epoch, run_log)
                 self.position = Position(epoch + 1, 0, self.position.step)
-                if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
+                is_last = epoch + 1 == self.config.epochs or self._is_out_of_time()
+                if (epoch + 1) % self.config.validate_every == 0 or is_last:
                     self._validate(epoch + 1, run_log)
                 self._save()
 
@@ -83,10 +84,13 @@ class Trainer:
         if self.config.patience and self.best >= 0 and stale >= self.config.patience:
             log.info("no better NDCG@10 since epoch %d: stopping", self.best_epoch)
             return True
-        if self.config.max_minutes and self.seconds >= 60 * self.config.max_minutes:
+        if self._is_out_of_time():
             log.info("%.1f minutes of training are used: stopping", self.seconds / 60)
             return True
         return False
+
+    def _is_out_of_time(self) -> bool:
+        return bool(self.config.max_minutes) and self.seconds >= 60 * self.config.max_minutes
 
     def _train_epoch(self, epoch: int, run_log: RunLog) -> None:
         """Trains the rest of an epoch; its batches depend on the seed and the epoch alone, so a resume finds them."""
@@ -97,7 +101,8 @@ class Trainer:
         for index, batch in enumerate(progress(batches, f"epoch {epoch + 1}", len(plan), done), start=done + 1):
             self.totals += self._train_step(batch)
             self.position = Position(epoch, index, self.position.step + 1)
-            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+            # After the last step the epoch's records follow, and they belong to the checkpoint behind them.
+            if index < len(plan) and time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self.seconds += time.monotonic() - started
                 self._save()
                 saved = started = time.monotonic()
