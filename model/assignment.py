@@ -127,7 +127,7 @@ def place(latent: Floats, codebooks: Floats, taken_under: Callable[[tuple[int, .
 
 def collision_rate(codes: Codes) -> float:
     """The share of items beyond the first of their ID ``(N, L)``: (N - distinct IDs) / N."""
-    return 1 - len(np.unique(prefix_numbers(codes))) / len(codes) if len(codes) else 0.0
+    return (len(codes) - len(np.unique(prefix_numbers(codes)))) / max(1, len(codes))
 
 
 def prefix_numbers(codes: Codes) -> Rows:

@@ -51,7 +51,7 @@ def measure_quality(part: ModalityQuantizer, embeddings: Tensor, present: Tensor
     )
     entropy = torch.special.entr(frequencies.double()).sum(-1)
     return Quality(
-        collision_rate=1 - distinct_rows(ids) / len(ids),
+        collision_rate=(len(ids) - distinct_rows(ids)) / len(ids),
         reconstruction_error=float(torch.cat(errors).double().mean()),
         codes_used=(frequencies > 0).sum(-1).tolist(),
         perplexity=entropy.exp().tolist(),
