@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,11 +70,14 @@ class Generator(nn.Module):
         """Reads what :meth:`save` wrote.
 
         Raises:
-            BundleError: if the weights do not fit the configuration beside them.
+            BundleError: if a file is missing or damaged, or the weights do not fit the configuration beside them.
         """
-        generator = cls(GeneratorConfig.model_validate_json((folder / CONFIG_FILE).read_bytes()))
         try:
+            generator = cls(GeneratorConfig.model_validate_json((folder / CONFIG_FILE).read_bytes()))
             generator.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        except RuntimeError as error:
-            raise BundleError(f"{folder / WEIGHTS_FILE} does not fit {folder / CONFIG_FILE}: {error}") from error
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BundleError(
+                f"{folder / WEIGHTS_FILE} with {folder / CONFIG_FILE} is no generator: {error}; "
+                "run the generate stage again"
+            ) from error
         return generator.eval()

@@ -1,0 +1,127 @@
+"""A generator comes back from its folder as it went, and its loss is the cross-entropy written out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.errors import BundleError
+from model.generator import CONFIG_FILE, WEIGHTS_FILE, Generator, GeneratorConfig
+from model.semantic_ids import PAD, IdSpace
+from model.transformer import TransformerSizes
+from model.trie import build_trie
+
+SIZES = TransformerSizes(d_model=12, d_ff=20, heads=2, d_head=6, encoder_layers=1, decoder_layers=1, dropout=0.2)
+CONFIG = GeneratorConfig(space=IdSpace(("text", "image"), levels=3, codes=7), prompted_tasks=2, sizes=SIZES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(CONFIG).eval()
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    """Histories of two lengths, and targets of both modalities."""
+    space = CONFIG.space
+    tokens = torch.tensor([[5, 9, 16, 3, 8, 20], [1, 12, 17, PAD, PAD, PAD]])
+    targets = np.stack([space.tokens(0, np.array([6, 0, 3])), space.tokens(1, np.array([2, 2, 2]))])
+    return tokens, torch.from_numpy(targets)
+
+
+def search(generator: Generator) -> tuple[Tensor, Tensor]:
+    codes = np.random.default_rng(0).integers(0, 7, (2, 20, 3)).astype(np.uint8)
+    trie = build_trie(codes)
+    start, code = torch.from_numpy(trie.child_start), torch.from_numpy(trie.child_code)
+    allowed, dead = torch.ones(len(code), dtype=torch.bool), torch.full((2, 3, 1), -1, dtype=torch.int32)
+    with torch.no_grad():
+        nodes, scores = generator.search()(batch()[0], torch.tensor([0, 1]), start, code, allowed, dead, torch.ones(5))
+    return nodes, scores
+
+
+def test_a_saved_generator_answers_as_before(generator: Generator, tmp_path: Path) -> None:
+    generator.train().save(tmp_path / "new" / "folder")
+    loaded = Generator.load(tmp_path / "new" / "folder")
+    assert not loaded.training
+    assert loaded.config == generator.config
+    assert torch.equal(loaded.loss(*batch()), generator.eval().loss(*batch()))
+    for before, after in zip(search(generator), search(loaded), strict=True):
+        assert torch.equal(before, after)
+    assert sorted(file.name for file in (tmp_path / "new" / "folder").iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
+
+
+def test_saving_again_replaces_both_files(generator: Generator, tmp_path: Path) -> None:
+    Generator(CONFIG.model_copy(update={"prompted_tasks": 0})).save(tmp_path)
+    generator.save(tmp_path)
+    assert torch.equal(Generator.load(tmp_path).loss(*batch()), generator.loss(*batch()))
+
+
+@pytest.mark.parametrize("change", [{"prompted_tasks": 3}, {"sizes": SIZES.model_copy(update={"decoder_layers": 2})}])
+def test_weights_of_another_configuration_are_refused(
+    generator: Generator, tmp_path: Path, change: dict[str, object]
+) -> None:
+    generator.save(tmp_path)
+    (tmp_path / CONFIG_FILE).write_text(CONFIG.model_copy(update=change).model_dump_json())
+    with pytest.raises(BundleError) as caught:
+        Generator.load(tmp_path)
+    assert str(tmp_path / WEIGHTS_FILE) in str(caught.value)
+    assert str(tmp_path / CONFIG_FILE) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE])
+def test_a_missing_or_cut_off_file_is_named(generator: Generator, tmp_path: Path, name: str) -> None:
+    generator.save(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+    with pytest.raises(BundleError, match=name):
+        Generator.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        Generator.load(tmp_path)
+
+
+@torch.no_grad()
+def by_hand(generator: Generator, smoothing: float) -> float:
+    """Every target token by itself, after a start token and the targets before it, with the row's own history only."""
+    losses = []
+    for row, target in zip(*batch(), strict=True):
+        history = row[row != PAD][None]
+        present = torch.ones_like(history, dtype=torch.bool)
+        memory = generator.transformer.memory(generator.transformer.encode(history, present), present)
+        for position, token in enumerate(target.tolist()):
+            inputs = torch.tensor([[PAD, *target[:position].tolist()]])
+            logits = generator.transformer.decode(inputs, memory)[0, -1].double().numpy()
+            log_probabilities = logits - np.log(np.exp(logits).sum())
+            uniform = log_probabilities.mean()
+            losses.append(-(1 - smoothing) * log_probabilities[token] - smoothing * uniform)
+    return float(np.mean(losses))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_mean_cross_entropy_of_each_target_token(generator: Generator, smoothing: float) -> None:
+    with torch.no_grad():
+        loss = generator.loss(*batch(), label_smoothing=smoothing).item()
+    assert loss == pytest.approx(by_hand(generator, smoothing), abs=1e-5)
+
+
+def test_training_lowers_the_loss_to_almost_nothing(generator: Generator) -> None:
+    """Two examples can be learned by heart only if history, prefix and target line up."""
+    optimizer = torch.optim.Adam(generator.parameters(), lr=0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        generator.loss(*batch()).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert generator.loss(*batch()).item() < 0.05
+
+
+def test_pooled_is_the_mean_of_the_encoder_states(generator: Generator) -> None:
+    tokens = batch()[0][:1]
+    with torch.no_grad():
+        states = generator.transformer.encode(tokens, torch.ones_like(tokens, dtype=torch.bool))
+        torch.testing.assert_close(generator.pooled(tokens), states.sum(dim=1) / 6)
