@@ -111,7 +111,10 @@ def compare(
     other_nodes: NDArray[np.int64],
     other_scores: NDArray[np.float32],
 ) -> Difference:
-    """Compares two results ``(B, W)``; a beam may change places only with beams within 1e-5 of its score."""
+    """Compares two results ``(B, W)``; a beam may change places only with beams within 1e-5 of its score.
+
+    A node that comes twice in a row counts as misplaced.
+    """
     found = np.isfinite(scores)
     if not np.array_equal(found, np.isfinite(other_scores)):
         return Difference(np.inf, int((found != np.isfinite(other_scores)).sum()))
@@ -119,7 +122,8 @@ def compare(
     misplaced = 0
     for row, beam in zip(*np.nonzero((nodes != other_nodes) & found), strict=True):
         ties = np.abs(scores[row] - scores[row, beam]) <= TIE
-        last = np.flatnonzero(found[row])[-1]
         # Among the last beams' equals, which of them were cut off is a matter of rounding too.
-        misplaced += not (other_nodes[row, beam] in nodes[row, ties] or ties[last])
+        misplaced += not (other_nodes[row, beam] in nodes[row, ties] or ties[-1])
+    for row, row_found in zip(other_nodes, found, strict=True):
+        misplaced += int(row_found.sum()) - len(np.unique(row[row_found]))
     return Difference(score, misplaced)
