@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from training.run_log import METRICS_FILE, RunLog, read_metrics
 
