@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.errors import DataError
 from model.semantic_ids import IdSpace
 from model.trie import Trie, build_trie
 from training.id_space_file import read_id_space
 from training.interactions import Interactions
 from training.items import read_items
-from training.split import Split
+from training.split import MIN_EVENTS, Split
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,14 @@ class GeneratorData:
     def build(
         cls, interactions: Interactions, space: IdSpace, codes: NDArray[np.uint8], item_ids: list[str]
     ) -> "GeneratorData":
-        """Splits the interactions and builds the trie, items on one leaf by training count, then id."""
+        """Splits the interactions and builds the trie, items on one leaf by training count, then id.
+
+        Raises:
+            DataError: if no user has enough events to validate and test on.
+        """
         split = Split(interactions)
+        if not len(split.users):
+            raise DataError(f"no user has {MIN_EVENTS} events, so that nothing can be held out; more data is needed")
         best_first = np.lexsort((np.array(item_ids), -split.training_counts(len(item_ids))))
         return cls(split, space, codes, build_trie(codes, np.argsort(best_first)))
 

@@ -52,7 +52,7 @@ def ranks(*, remove_seen: bool) -> dict[str, Ranks]:
 
 def ids(one: Ranks) -> list[int]:
     assert one.semantic_id is not None
-    return one.semantic_id.tolist()
+    return [int(rank) for rank in one.semantic_id]
 
 
 def test_item_ranks_count_items_and_id_ranks_count_leaves() -> None:
