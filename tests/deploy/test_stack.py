@@ -42,7 +42,6 @@ class Stack:
             "MACREC_CATALOG_CACHE": str(folder / "cache"),
             "MACREC_HOST": "127.0.0.1",
             "MACREC_PORT": str(self.port),
-            "OMP_NUM_THREADS": "1",
             "REDIS_URL": redis_url,
         }
 
