@@ -1,6 +1,6 @@
 """Exits with 0 if this machine's service answers PATH with 200: the containers' health check, without curl.
 
-    python deploy/probe.py /livez
+python deploy/probe.py /livez
 """
 
 import http.client
