@@ -20,6 +20,9 @@ class FitGeneratorConfig(Config):
         epochs: at most.
         max_minutes: training time after which no further epoch starts; 0 is no limit.
         learning_rate: peak rate, reached after ``warmup`` of all steps, then on a cosine to 0.
+        embedding_rate: multiplies the rate of the token embeddings. They start at standard deviation 1, all other
+            weights near d_model^-0.5: a rate that suits the others moves them too slowly for a short run.
+        beta2: AdamW's second moment's decay; a short run wants a shorter memory than 0.999.
         warmup: share of all steps.
         weight_decay: AdamW's.
         clip: largest gradient norm.
@@ -46,6 +49,8 @@ class FitGeneratorConfig(Config):
     epochs: int = 200
     max_minutes: float = 0.0
     learning_rate: float = 1e-3
+    embedding_rate: float = 1.0
+    beta2: float = 0.999
     warmup: float = 0.01
     weight_decay: float = 0.01
     clip: float = 1.0

@@ -55,9 +55,7 @@ class Trainer:
             space=data.space, prompted_tasks=prompted, max_history=config.max_history, sizes=config.sizes
         )
         self.generator = Generator(generator).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = self._optimizer()
         self.builder = BatchBuilder(data.space, self.tasks, torch.from_numpy(np.array(data.codes)), self.device)
         self.examples = build_examples(self.tasks, data.split, len(data.codes[0]), config.max_history)
         self.on_device = self.examples.to(self.device)
@@ -117,7 +115,7 @@ class Trainer:
     def _train_step(self, batch: Batch) -> torch.Tensor:
         """One update; returns what TOTALS names ``(4,)``, left on the device."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * self._schedule(self.position.step)
+            group["lr"] = group["peak"] * self._schedule(self.position.step)
         with mixed_precision(self.device, self.config.precision):
             token_loss = self.generator.loss(batch.tokens, batch.targets, self.config.label_smoothing)
             implicit = torch.zeros((), device=self.device)
@@ -131,6 +129,17 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.config.clip)
         self.optimizer.step()
         return torch.stack([loss, token_loss, implicit, padding_share(batch.tokens)]).detach().float()
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        """AdamW with a rate of its own for the token embeddings; each group keeps its peak rate."""
+        embedding, rate = self.generator.transformer.embedding, self.config.learning_rate
+        others = [weights for weights in self.generator.parameters() if weights is not embedding]
+        groups = [
+            {"params": others, "peak": rate},
+            {"params": [embedding], "peak": rate * self.config.embedding_rate},
+        ]
+        betas = (0.9, self.config.beta2)
+        return torch.optim.AdamW(groups, lr=rate, betas=betas, weight_decay=self.config.weight_decay, fused=True)
 
     def _schedule(self, step: int) -> float:
         """Linear warm-up, then a cosine to 0, over all steps of all epochs."""
