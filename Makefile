@@ -18,7 +18,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/train.done ## train the sample shop, serve it and print recommendations (ONCE=1: then stop; PORT=8000)
-	@$(PY) -m deploy.demo --data $(DATA) --run $(RUN) --port $(PORT) $(if $(ONCE),--once)
+	@OMP_NUM_THREADS=1 $(PY) -m deploy.demo --data $(DATA) --run $(RUN) --port $(PORT) $(if $(ONCE),--once)
 
 serve: $(VENV)/train.done ## serve a bundle (BUNDLE=folder PORT=8000)
 	MACREC_BUNDLE=$(BUNDLE) MACREC_PORT=$(PORT) $(PY) -m service
@@ -53,9 +53,9 @@ clean: ## remove the demo and the virtual environment
 $(VENV)/torch.done: requirements/torch.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH),cpu)
-	$(PIP) --retries 1 --extra-index-url $(TORCH_INDEX) "torch==2.13.0"
+	$(PIP) --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) "torch==2.13.0"
 else
-	$(PIP) "torch==2.13.0"
+	$(PIP) --require-hashes --no-deps -r requirements/torch.txt
 endif
 	@touch $@
 

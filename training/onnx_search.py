@@ -115,6 +115,8 @@ def compare(
 
     A node that comes twice in a row counts as misplaced.
     """
+    if np.isnan(scores).any() or np.isnan(other_scores).any():
+        return Difference(np.inf, scores.size)
     found = np.isfinite(scores)
     if not np.array_equal(found, np.isfinite(other_scores)):
         return Difference(np.inf, int((found != np.isfinite(other_scores)).sum()))

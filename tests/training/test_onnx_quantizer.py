@@ -12,7 +12,7 @@ from model.errors import BundleError
 from model.onnx_metadata import read_metadata
 from model.quantizer import CrossModalQuantizer, QuantizerConfig
 from training import onnx_quantizer
-from training.onnx_quantizer import export_quantizer
+from training.onnx_quantizer import difference, export_quantizer
 from training.onnx_search import open_graph
 
 INPUTS = {"text": 10, "image": 7}
@@ -115,3 +115,15 @@ def test_a_graph_that_computes_something_else_is_refused(
     monkeypatch.setattr(onnx_quantizer, "export_graph", write_other_weights)
     with pytest.raises(BundleError, match=r"other\.onnx"):
         export_quantizer(quantizer, embeddings(quantizer, rows=5), tmp_path / "other.onnx", METADATA)
+
+
+def test_a_code_may_differ_only_where_two_codes_are_equally_near() -> None:
+    codes = np.array([[0, 1], [1, 0]])
+    distances = np.array([[[1.0, 1.0], [5.0, 4.0]], [[9.0, 3.0], [2.0, 8.0]]])
+    latent = np.ones((2, 3))
+    ours = (codes, distances, latent)
+    tied = (np.array([[1, 0], [1, 0]]), distances * [[[1], [7]], [[1], [1]]], latent)
+    assert difference(ours, tied) == 0, "what follows a tie belongs to other residuals"
+    wrong = (np.array([[0, 1], [0, 0]]), distances, latent)
+    assert difference(ours, wrong) == pytest.approx((9.0 - 3.0) / 9.0)
+    assert difference(ours, (codes, distances, latent * 1.5)) == pytest.approx(0.5)

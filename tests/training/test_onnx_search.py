@@ -159,3 +159,8 @@ def test_scores_that_are_no_numbers_are_a_difference() -> None:
 def test_the_largest_difference_of_scores_of_any_row_counts() -> None:
     ours, theirs = rows([-1, -2], [-1, -2]), rows([-1, -2.25], [-1.5, -2])
     assert compare(nodes([4, 5], [4, 5]), ours, nodes([4, 5], [4, 5]), theirs) == Difference(0.5, 0)
+
+
+def test_a_model_that_answers_not_a_number_equals_nothing() -> None:
+    nodes, scores = np.array([[3]]), np.array([[np.nan]], dtype=np.float32)
+    assert compare(nodes, scores, nodes, scores).score == np.inf
