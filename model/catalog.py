@@ -233,7 +233,7 @@ def _check_sizes(space: IdSpace, codes: NDArray[np.uint8], items: int, counts: i
 
 def _content_hash(space_hash: str, *arrays: NDArray[Any]) -> str:
     """A short hash that changes when anything in the catalog does."""
-    digest = hashlib.sha256(space_hash.encode())
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {space_hash}".encode())
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)

@@ -57,7 +57,12 @@ class Loader:
         """Looks at the registry for as long as the service runs."""
         while self._registry is not None:
             await asyncio.sleep(self._settings.catalog_poll)
-            await asyncio.to_thread(self._follow, self._registry)
+            try:
+                await asyncio.to_thread(self._follow, self._registry)
+            except Exception as error:
+                # Whatever went wrong, the next look may succeed; an ended task would freeze the catalog unseen.
+                log.exception("the look at the registry failed")
+                self._mark(stale=True, reason=repr(error))
 
     def _start(self) -> None:
         """Serves the bundle with the registry's catalog, or with its own."""

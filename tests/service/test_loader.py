@@ -127,3 +127,16 @@ def test_with_redis_gone_reads_go_on_marked_and_writes_are_503(start: Start, tmp
         valkey.start()
         until(lambda: client.get("/recommend/ann").json()["degraded"] == [], 10)
         assert client.get("/recommend/ann").json()["items"] == known["items"]
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_tried_again(start: Start, tmp_path: Path) -> None:
+    """An error that nobody foresaw may not end the looking, or the catalog would be frozen unseen."""
+    cache = tmp_path / "cache"
+    cache.write_text("a file where the folder should be")
+    with start_valkey(tmp_path) as valkey:
+        client = start(redis_url=valkey.url, catalog_poll=POLL, catalog_cache=cache)
+        version = publish(valkey.url, build_catalog(items=40, seed=1), tmp_path / "published")
+        until(lambda: client.get("/info").json()["degraded"] == ["catalog"])
+        assert client.get("/info").json()["catalog_source"] == "bundle"
+        cache.unlink()
+        until(lambda: version_of(client) == version)
