@@ -29,16 +29,20 @@ def main() -> int:
     arguments = parser.parse_args()
     train(arguments.data, arguments.run)
     address = f"http://127.0.0.1:{arguments.port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env=os.environ | {"MACREC_BUNDLE": str(arguments.run / "bundle"), "MACREC_PORT": str(arguments.port)},
-    )
+    log_file = arguments.run / "service.log"
+    with log_file.open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "service"],
+            env=os.environ | {"MACREC_BUNDLE": str(arguments.run / "bundle"), "MACREC_PORT": str(arguments.port)},
+            stdout=log,
+            stderr=log,
+        )
     try:
-        wait_until_ready(server, address)
+        wait_until_ready(server, address, log_file)
         show_metrics(arguments.run)
         show_recommendations(address, arguments.run)
         if not arguments.once:
-            say(f"\nServing on {address} (API: {address}/docs). Ctrl-C ends it.")
+            say(f"\nServing on {address} (API: {address}/docs). Log: {log_file}. Ctrl-C ends it.")
             server.wait()
     except KeyboardInterrupt:
         say("")
@@ -60,12 +64,14 @@ def command(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "training", *arguments], check=True)  # noqa: S603
 
 
-def wait_until_ready(server: "subprocess.Popen[bytes]", address: str) -> None:
+def wait_until_ready(server: "subprocess.Popen[bytes]", address: str, log_file: Path) -> None:
     """Returns when the service answers; ends the demo if it does not come up."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            sys.exit(f"the service ended with status {server.returncode}; is another one on {address}? Try PORT=8001")
+            sys.exit(
+                f"the service ended with status {server.returncode}, see {log_file}; if the port is taken, try PORT=8001"
+            )
         try:
             ask(f"{address}/readyz")
         except OSError:
