@@ -69,9 +69,7 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", address: str, log_file: 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            sys.exit(
-                f"the service ended with status {server.returncode}, see {log_file}; if the port is taken, try PORT=8001"
-            )
+            sys.exit(f"the service ended with status {server.returncode}, see {log_file}; port taken? PORT=8001")
         try:
             ask(f"{address}/readyz")
         except OSError:
