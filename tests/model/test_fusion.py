@@ -119,5 +119,5 @@ def test_scores_equal_the_formula_read_item_by_item(
     expected = {item: naive_score(item, lists, weights, rule, 5 / 4) for scores in lists for item in scores}
     assert set(fused.items.tolist()) == set(expected)
     assert len(fused.items) == len(expected)
-    np.testing.assert_allclose(fused.scores, [expected[item] for item in fused.items.tolist()])
+    np.testing.assert_allclose(fused.scores, [expected[item] for item in fused.items.tolist()], rtol=1e-7, atol=1e-12)
     assert (np.diff(fused.scores) <= 0).all()
