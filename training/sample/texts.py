@@ -21,7 +21,11 @@ OPENINGS = (
     "New in the {label} collection: {article} {item} with {feature}.",
     "From the {label} collection comes {article} {item} that combines {feature} and {other}.",
 )
-TITLES = ("{brand} {name} {noun}", "{brand} {name} {noun} in {material}", "{name} {noun} by {brand}")
+TITLES = (
+    "{brand} {label} {noun} \u201c{name}\u201d",
+    "{brand} {label} {noun} \u201c{name}\u201d in {material}",
+    "{label} {noun} \u201c{name}\u201d by {brand}",
+)
 PRICE_SPREAD = 0.12
 
 
@@ -47,12 +51,14 @@ def write_listing(
         base_price: the category's usual price.
         rng: chooses the words.
     """
-    words = CATEGORY_WORDS[category]
+    words, label = CATEGORY_WORDS[category], COLLECTION_WORDS[collection].label
     material = _pick(words.materials, rng)
     style = _pick(TITLES, rng)
-    title = style.format(brand=brand, name=_name(collection, edition), noun=words.noun.title(), material=material)
+    title = style.format(
+        brand=brand, label=label, noun=words.noun.title(), name=_name(collection, edition), material=material
+    )
     sentences = [
-        _opening(words, COLLECTION_WORDS[collection].label, material, rng),
+        _opening(words, label, material, rng),
         _pick(COLLECTION_WORDS[collection].sentences, rng).format(noun=words.pronoun),
         _pick(BRAND_SENTENCES[brand], rng),
     ]

@@ -58,6 +58,7 @@ def test_a_listing_names_its_collection_and_brand_in_three_sentences(category: s
         assert f"{COLLECTION_WORDS[collection].label} collection" in sentences[0]
         assert listing.material in sentences[0]
         assert brand in listing.title
+        assert COLLECTION_WORDS[collection].label in listing.title
         assert "{" not in listing.title + listing.text
 
 
