@@ -68,10 +68,17 @@ class Manifest(Config):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files are verified."""
+    """A bundle on disk whose files are verified.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what is in it.
+        version: names the content: the start of the SHA-256 of ``manifest.json``, which holds every file's hash.
+    """
 
     folder: Path
     manifest: Manifest
+    version: str
 
     @property
     def generator(self) -> Path:
@@ -89,19 +96,35 @@ class Bundle:
         return Catalog.load(self.folder / CATALOG_FOLDER)
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundle":
-        """Opens a bundle and verifies all of it.
+    def load(cls, folder: Path, *, with_catalog: bool = True) -> "Bundle":
+        """Opens a bundle and verifies all of it, or all but its own catalog where another one takes its place.
 
         Raises:
             BundleError: if a file is missing, changed, or of another ID space; the message names it.
         """
         manifest = read_manifest(folder)
         for name, expected in manifest.files.items():
+            if not with_catalog and is_of_catalog(name):
+                continue
             found = _hash_file(folder / name)
             if found != expected:
                 raise BundleError(f"{folder / name} has SHA-256 {found}, the manifest says {expected}; copy it again")
-        check_one_space(folder, manifest.id_space, manifest.space_hash)
-        return cls(folder, manifest)
+        check_one_space(folder, manifest.id_space, manifest.space_hash, with_catalog=with_catalog)
+        return cls(folder, manifest, bundle_version(folder))
+
+
+def bundle_version(folder: Path) -> str:
+    """Names the bundle in ``folder`` by its ``manifest.json``, and so by the content of every file.
+
+    Raises:
+        BundleError: if there is none.
+    """
+    return _hash_file(folder / MANIFEST_FILE)[:HASH_LENGTH]
+
+
+def is_of_catalog(name: str) -> bool:
+    """Whether the file that a manifest calls ``name`` is part of the bundle's own catalog."""
+    return PurePosixPath(name).parts[:1] == (CATALOG_FOLDER,)
 
 
 def space_hash(space: IdSpace, *arrays: NDArray[Any]) -> str:
@@ -161,6 +184,7 @@ def write_bundle(
         created_at=datetime.now(UTC),
     )
     (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    _make_readable(partial)
     _replace(partial, folder)
     return manifest
 
@@ -184,12 +208,11 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def check_one_space(folder: Path, sizes: SpaceSizes, space_hash: str) -> None:
-    """Raises BundleError unless generator, quantizer and catalog are all of the manifest's ID space."""
-    parts = {
-        f"{CATALOG_FOLDER}/{HEADER_FILE}": _catalog_space(folder),
-        GENERATOR_FILE: _onnx_space(folder / GENERATOR_FILE),
-    }
+def check_one_space(folder: Path, sizes: SpaceSizes, space_hash: str, *, with_catalog: bool = True) -> None:
+    """Raises BundleError unless generator, quantizer and (if it is to be used) catalog are of the manifest's space."""
+    parts = {GENERATOR_FILE: _onnx_space(folder / GENERATOR_FILE)}
+    if with_catalog:
+        parts[f"{CATALOG_FOLDER}/{HEADER_FILE}"] = _catalog_space(folder)
     if (folder / QUANTIZER_FILE).exists():
         parts[QUANTIZER_FILE] = _onnx_space(folder / QUANTIZER_FILE)
     for name, (part_sizes, part_hash) in parts.items():
@@ -225,6 +248,12 @@ def _hash_file(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BundleError(f"{path} is in the manifest but cannot be read: {error}; copy the bundle again") from error
+
+
+def _make_readable(folder: Path) -> None:
+    """Lets every user read ``folder``: some libraries write for their owner only, and a service is somebody else."""
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _replace(source: Path, target: Path) -> None:

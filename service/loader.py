@@ -70,17 +70,17 @@ class Loader:
         engine = Engine(bundle.generator, self._settings.provider, self._settings.allow_cpu, self._settings.threads)
         for modality in self._settings.weights:
             engine.space.modality_index(modality)
-        if self._registry is not None and self._update(self._registry, bundle.manifest, engine):
+        if self._registry is not None and self._update(self._registry, bundle, engine):
             return
-        self._serve(bundle.manifest, engine, bundle.catalog(), "bundle")
+        self._serve(bundle, engine, bundle.catalog(), "bundle")
 
     def _follow(self, registry: Registry) -> None:
         """Replaces the live catalog if the registry has another one."""
         live = self._live.snapshot
         assert live is not None
-        self._update(registry, live.manifest, live.engine)
+        self._update(registry, live.bundle, live.engine)
 
-    def _update(self, registry: Registry, manifest: Manifest, engine: Engine) -> bool:
+    def _update(self, registry: Registry, bundle: Bundle, engine: Engine) -> bool:
         """Serves the registry's current catalog; False if what was served before goes on being served."""
         version = None
         try:
@@ -91,7 +91,7 @@ class Loader:
             if self._is_refused(version):
                 return False
             folder = registry.fetch(version, self._settings.catalog_cache)
-            self._serve(manifest, engine, Catalog.load(folder), "registry")
+            self._serve(bundle, engine, Catalog.load(folder), "registry")
         except RegistryError as error:
             self._mark(stale=True, reason=str(error))
             return False
@@ -104,11 +104,11 @@ class Loader:
         self._mark(stale=False)
         return True
 
-    def _serve(self, manifest: Manifest, engine: Engine, catalog: Catalog, source: Source) -> None:
+    def _serve(self, bundle: Bundle, engine: Engine, catalog: Catalog, source: Source) -> None:
         """Proves beside the live catalog that another one answers, and puts it in its place."""
         check_space(engine, catalog)
-        fusion = self._settings.fusion or bundled_fusion(manifest)
-        snapshot = Snapshot(manifest, engine, catalog, engine.prepare(catalog.trie), fusion, source, datetime.now(UTC))
+        fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
+        snapshot = Snapshot(bundle, engine, catalog, engine.prepare(catalog.trie), fusion, source, datetime.now(UTC))
         check_answer(self._recommender, snapshot)
         self._live.replace(snapshot)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from model.bundle import Manifest
+from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.errors import BundleError
 from model.fusion import FusionConfig
@@ -20,13 +20,18 @@ Source = Literal["bundle", "registry"]
 class Snapshot:
     """A model and a catalog of one ID space, ready to be searched."""
 
-    manifest: Manifest
+    bundle: Bundle
     engine: Engine
     catalog: Catalog
     trie: TrieInputs
     fusion: FusionConfig
     source: Source
     loaded_at: datetime
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
 
     @property
     def version(self) -> str:

@@ -162,3 +162,38 @@ def test_the_space_hash_follows_sizes_and_codebooks() -> None:
         space_hash(other_sizes),
     }
     assert len(hashes) == 4
+
+
+def test_a_bundles_version_follows_its_content_and_not_its_place(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    one = Bundle.load(tmp_path / "one")
+    shutil.move(tmp_path / "one", tmp_path / "moved")
+    assert Bundle.load(tmp_path / "moved").version == one.version
+
+    def fill_otherwise(folder: Path) -> None:
+        fill(folder)
+        (folder / "popular.json").write_text("[]")
+
+    write(tmp_path / "two", fill_otherwise)
+    assert Bundle.load(tmp_path / "two").version != one.version
+
+
+def test_a_bundle_loads_without_its_catalog_where_another_one_is_served(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "bundle" / "catalog")
+    with pytest.raises(BundleError, match="catalog"):
+        Bundle.load(tmp_path / "bundle")
+    assert Bundle.load(tmp_path / "bundle", with_catalog=False).manifest.space_hash == SPACE_HASH
+
+
+def test_every_user_may_read_a_bundle_whatever_wrote_its_files(tmp_path: Path) -> None:
+    def fill_privately(folder: Path) -> None:
+        fill(folder)
+        (folder / "codebooks.safetensors").write_bytes(b"private")
+        (folder / "codebooks.safetensors").chmod(0o600)
+        (folder / "catalog").chmod(0o700)
+
+    write(tmp_path / "bundle", fill_privately)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "bundle").rglob("*")}
+    assert modes["codebooks.safetensors"] & 0o044 == 0o044
+    assert modes["catalog"] & 0o055 == 0o055

@@ -30,7 +30,7 @@ def make_snapshot(bundle: Path) -> MakeSnapshot:
 
     def make(catalog: Catalog) -> Snapshot:
         trie = engine.prepare(catalog.trie)
-        return Snapshot(loaded.manifest, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
+        return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
     return make
 
