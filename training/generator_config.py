@@ -1,8 +1,13 @@
 """The settings of the generator's training."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from model.config import Config
 from model.transformer import TransformerSizes
 from training.devices import Device, Precision
+from training.tasks import Explicit
 
 
 class FitGeneratorConfig(Config):
@@ -11,8 +16,9 @@ class FitGeneratorConfig(Config):
     Attributes:
         sizes: of the transformer.
         max_history: longest history in items.
-        explicit: whether the cross-modal tasks are trained.
-        implicit_weight: weight of the implicit alignment; 0 turns it off.
+        explicit: which cross-modal tasks are trained: "none", "items" (cheap: an item once an epoch), or "all".
+        implicit_weight: weight of the implicit alignment, which takes the items of the cross-modal tasks; 0 turns it
+            off.
         implicit_temperature: its temperature.
         targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
         batch_size: examples per step.
@@ -40,7 +46,7 @@ class FitGeneratorConfig(Config):
 
     sizes: TransformerSizes = TransformerSizes()
     max_history: int = 20
-    explicit: bool = True
+    explicit: Explicit = "all"
     implicit_weight: float = 0.01
     implicit_temperature: float = 0.1
     targets_per_user: int = 0
@@ -64,3 +70,13 @@ class FitGeneratorConfig(Config):
     device: Device = "auto"
     precision: Precision = "auto"
     threads: int = 0
+
+    @model_validator(mode="after")
+    def _implicit_alignment_has_items(self) -> Self:
+        """A weight that acts on nothing would look like an alignment that does not help."""
+        if self.implicit_weight and self.explicit == "none":
+            raise ValueError(
+                f"implicit_weight {self.implicit_weight:g} would act on nothing, for explicit is 'none': "
+                "set explicit to 'items' or 'all', or implicit_weight to 0"
+            )
+        return self

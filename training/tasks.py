@@ -6,8 +6,12 @@ and seqimage2item are the explicit alignment, each behind a prompt of its own.
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Literal
 
 from model.semantic_ids import IdSpace
+
+Explicit = Literal["none", "items", "all"]
+"""Which tasks of the explicit alignment are trained: none, those that read one item, or also those that read many."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,13 @@ class Task:
     prompt: int | None
 
 
-def build_tasks(space: IdSpace, explicit: bool) -> list[Task]:
-    """The next-item task of each modality and, if ``explicit``, both alignment tasks of each ordered pair."""
+def build_tasks(space: IdSpace, explicit: Explicit) -> list[Task]:
+    """The next-item task of each modality and the ``explicit`` alignment tasks of each ordered pair."""
     names = space.modalities
     tasks = [Task(f"sequence:{name}->{name}", index, index, True, None) for index, name in enumerate(names)]
-    if not explicit:
-        return tasks
+    kinds = {"none": (), "items": (False,), "all": (False, True)}[explicit]
     for source, target in permutations(range(len(names)), 2):
-        for is_sequence in (False, True):
+        for is_sequence in kinds:
             kind = "sequence" if is_sequence else "item"
             name = f"{kind}:{names[source]}->{names[target]}"
             tasks.append(Task(name, source, target, is_sequence, prompt=len(tasks) - len(names)))

@@ -21,7 +21,7 @@ def generator(space: IdSpace = SPACE) -> Generator:
 
 def builder(space: IdSpace = SPACE) -> BatchBuilder:
     codes = torch.from_numpy(random_codes(ITEMS, space))
-    return BatchBuilder(space, build_tasks(space, explicit=False), codes, torch.device("cpu"))
+    return BatchBuilder(space, build_tasks(space, explicit="none"), codes, torch.device("cpu"))
 
 
 def share_embeddings(model: Generator, make: BatchBuilder, source: torch.Tensor) -> None:
@@ -58,7 +58,7 @@ def test_an_item_is_paired_with_itself() -> None:
     model = generator()
     # One code per item and level, so that tokens can be made equal item by item.
     codes = torch.arange(ITEMS, dtype=torch.uint8)[None, :, None].expand(2, ITEMS, SPACE.levels)
-    make = BatchBuilder(SPACE, build_tasks(SPACE, explicit=False), codes, torch.device("cpu"))
+    make = BatchBuilder(SPACE, build_tasks(SPACE, explicit="none"), codes, torch.device("cpu"))
     items = torch.arange(ITEMS)
     random = implicit_alignment(model, make, items, 0.1).item()
     share_embeddings(model, make, items)

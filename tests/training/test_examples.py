@@ -15,7 +15,7 @@ from training.tasks import Task, build_tasks
 
 ITEMS = 10
 CPU = torch.device("cpu")
-TASKS = build_tasks(SPACE, explicit=True)
+TASKS = build_tasks(SPACE, explicit="all")
 Triple = tuple[int, tuple[int, ...], int, int]  # task, history, target, user
 
 sequences_of_users = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=6)
@@ -148,7 +148,7 @@ def test_other_seeds_draw_other_targets_evenly() -> None:
 @pytest.mark.parametrize("names", [("text",), ("text", "image", "audio")])
 def test_other_numbers_of_modalities_gather_too(names: tuple[str, ...]) -> None:
     space = IdSpace(names, levels=2, codes=8)
-    tasks = build_tasks(space, explicit=True)
+    tasks = build_tasks(space, explicit="all")
     examples = build_examples(tasks, Split(interactions_of([[0, 1, 2, 3, 4]])), ITEMS, 4)
     batch = builder(space, tasks).gather(examples)
     assert batch.tokens.shape[0] == batch.targets.shape[0] == len(examples)

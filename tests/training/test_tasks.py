@@ -9,7 +9,7 @@ def space(*names: str) -> IdSpace:
 
 
 def test_two_modalities_make_the_six_tasks_of_the_paper() -> None:
-    assert build_tasks(space("text", "image"), explicit=True) == [
+    assert build_tasks(space("text", "image"), explicit="all") == [
         Task("sequence:text->text", 0, 0, is_sequence=True, prompt=None),
         Task("sequence:image->image", 1, 1, is_sequence=True, prompt=None),
         Task("item:text->image", 0, 1, is_sequence=False, prompt=0),
@@ -20,20 +20,25 @@ def test_two_modalities_make_the_six_tasks_of_the_paper() -> None:
 
 
 def test_without_explicit_alignment_only_the_next_item_tasks_are_left() -> None:
-    tasks = build_tasks(space("text", "image"), explicit=False)
+    tasks = build_tasks(space("text", "image"), explicit="none")
     assert [(task.source, task.target, task.is_sequence, task.prompt) for task in tasks] == [
         (0, 0, True, None),
         (1, 1, True, None),
     ]
 
 
+def test_the_item_tasks_alone_can_be_had() -> None:
+    tasks = build_tasks(space("text", "image"), explicit="items")
+    assert [(task.name, task.prompt) for task in tasks[2:]] == [("item:text->image", 0), ("item:image->text", 1)]
+
+
 def test_one_modality_has_nothing_to_align() -> None:
-    (task,) = build_tasks(space("text"), explicit=True)
+    (task,) = build_tasks(space("text"), explicit="all")
     assert task == Task("sequence:text->text", 0, 0, is_sequence=True, prompt=None)
 
 
 def test_three_modalities_align_every_ordered_pair_behind_prompts_of_their_own() -> None:
-    tasks = build_tasks(space("text", "image", "audio"), explicit=True)
+    tasks = build_tasks(space("text", "image", "audio"), explicit="all")
     aligned = [task for task in tasks if task.prompt is not None]
     assert len(tasks) == 3 + 2 * 6
     assert {(task.source, task.target, task.is_sequence) for task in aligned} == {

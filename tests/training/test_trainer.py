@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from model.errors import ConfigError
@@ -169,12 +170,17 @@ def test_minutes_that_are_used_up_stop_after_the_epoch_and_leave_weights(tmp_pat
     Generator.load(tmp_path)
 
 
-@pytest.mark.parametrize("changes", [{"implicit_weight": 0.0}, {"explicit": False, "implicit_weight": 0.0}])
-def test_alignments_can_be_switched_off(tmp_path: Path, changes: dict[str, object]) -> None:
-    trainer = train(fit_config(epochs=1, **changes), tmp_path)
+@pytest.mark.parametrize(("explicit", "tasks"), [("all", 6), ("items", 4), ("none", 2)])
+def test_alignments_can_be_switched_off(tmp_path: Path, explicit: str, tasks: int) -> None:
+    trainer = train(fit_config(epochs=1, explicit=explicit, implicit_weight=0.0), tmp_path)
     assert values(tmp_path, "train/implicit_loss") == [0.0]
     assert values(tmp_path, "train/loss") == pytest.approx(values(tmp_path, "train/token_loss"))
-    assert len(trainer.tasks) == (2 if changes.get("explicit") is False else 6)
+    assert len(trainer.tasks) == tasks
+
+
+def test_an_implicit_loss_without_items_is_refused() -> None:
+    with pytest.raises(ValidationError, match="set explicit to 'items' or 'all', or implicit_weight to 0"):
+        fit_config(explicit="none", implicit_weight=0.01)
 
 
 def test_the_implicit_loss_counts_by_its_weight(tmp_path: Path) -> None:
