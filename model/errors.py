@@ -19,3 +19,7 @@ class BundleError(MacrecError):
 
 class RegistryError(MacrecError):
     """A registry of catalog versions that cannot be reached, refuses, or has nothing to give."""
+
+
+class LiveLogError(MacrecError):
+    """A live log that cannot be reached, refuses, or is damaged; what was sent to it may or may not be stored."""

@@ -45,7 +45,8 @@ def pack_dead_edges(rows: Sequence[Sequence[NDArray[np.int64]]]) -> NDArray[np.i
 
 def _dead_leaves(trie: Trie, modality: int, excluded: NDArray[np.integer]) -> NDArray[np.int64]:
     """Leaves ``(k,)`` on which every item is excluded, ascending."""
-    leaves, excluded_items = np.unique(trie.item_leaf[modality, np.unique(excluded)], return_counts=True)
+    on_leaves = trie.item_leaf[modality, np.unique(excluded)]
+    leaves, excluded_items = np.unique(on_leaves[on_leaves >= 0], return_counts=True)
     items = trie.leaf_start[leaves + 1] - trie.leaf_start[leaves]
     dead: NDArray[np.int64] = leaves[excluded_items == items].astype(np.int64)
     return dead

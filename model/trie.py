@@ -28,6 +28,7 @@ class Trie:
         depth_start: ``(L + 3,)`` int64, first node of each depth: super-root, roots, levels 1 to L, and the node count.
         leaf_start: ``(K + 1,)`` int32, where each of the K leaves begins in ``leaf_item``.
         leaf_item: ``(m * N,)`` int32, item indices in leaf order, modality after modality; best rank first in a leaf.
+        size: how many items are numbered where some of them stand on no leaf; None where all do.
     """
 
     child_start: NDArray[np.int32]
@@ -35,6 +36,7 @@ class Trie:
     depth_start: NDArray[np.int64]
     leaf_start: NDArray[np.int32]
     leaf_item: NDArray[np.int32]
+    size: int | None = None
 
     @property
     def levels(self) -> int:
@@ -58,7 +60,7 @@ class Trie:
 
     @property
     def items(self) -> int:
-        """N, the number of items."""
+        """N, the number of items that stand on leaves."""
         return len(self.leaf_item) // self.modalities
 
     @property
@@ -68,9 +70,9 @@ class Trie:
 
     @cached_property
     def item_leaf(self) -> NDArray[np.int32]:
-        """``(m, N)`` int32, the leaf of each item in each modality."""
+        """``(m, N)`` int32, the leaf of each item in each modality, -1 of one that stands on none."""
         leaf_of_slot = np.repeat(np.arange(self.leaves, dtype=np.int32), np.diff(self.leaf_start))
-        table = np.empty((self.modalities, self.items), dtype=np.int32)
+        table = np.full((self.modalities, self.items if self.size is None else self.size), -1, dtype=np.int32)
         for modality, slots in enumerate(np.split(self.leaf_item, self.modalities)):
             table[modality, slots] = leaf_of_slot[modality * self.items : (modality + 1) * self.items]
         return table
