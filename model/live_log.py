@@ -6,9 +6,9 @@ changed after the number that it has seen, so one that was away, or that starts 
 
 **Codes are claimed once.** A writer offers leaves in the order in which the item would like them. In one atomic step
 the log keeps the codes that the item has in this ID space, or takes the first offered leaf that no other item ever
-took, and stores the change. A leaf stays taken when its item is deleted. Leaves that the exported catalog uses are known
-to the writer, who does not offer them. Where everything offered is taken the writer offers more, and at last the item
-shares the leaf that it would like best: nothing is lost.
+took, and stores the change. A leaf stays taken when its item is deleted. Leaves that the exported catalog uses are
+known to the writer, who does not offer them. Where everything offered is taken the writer offers more, and at last the
+item shares the leaf that it would like best: nothing is lost.
 
 **Writing twice changes nothing.** An upsert with the content that the item has already, like any other change that
 changes nothing, answers with the sequence number of the change that did, and adds none.
