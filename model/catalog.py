@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from model.attribute_files import INDEX_FILE, ColumnsBuilder, load_columns, save_columns
+from model.attributes import AttributeColumns, Selection
 from model.config import Config
 from model.errors import BundleError, ConfigError, DataError
+from model.filters import Filter
 from model.semantic_ids import IdSpace
 from model.string_table import StringColumn, StringTable, map_array
 from model.trie import Trie, build_trie
@@ -65,6 +68,7 @@ class Catalog:
         version: a short hash of the content.
         item_ids: the items' ids by item index.
         attributes: one JSON object per item: title, category, price, image, and whatever else the data has.
+        columns: the same as typed columns, for filters.
         codes: ``(m, N, L)`` uint8, the semantic IDs.
         trie: all semantic IDs; items on one leaf stand by popularity.
         popularity: ``(N,)`` int32, how often each item occurs in training.
@@ -76,6 +80,7 @@ class Catalog:
     version: str
     item_ids: StringTable
     attributes: StringColumn
+    columns: AttributeColumns
     codes: NDArray[np.uint8]
     trie: Trie
     popularity: NDArray[np.int32]
@@ -103,7 +108,7 @@ class Catalog:
             DataError: if an id occurs twice or metadata is not JSON.
             BundleError: if the codes are not of this space or the counts of items differ.
         """
-        item_ids, attributes = _pack(items)
+        item_ids, attributes, columns = _pack(items)
         counts = popularity.astype(np.int32)
         _check_sizes(space, codes, len(item_ids), len(counts))
         if codes.size and (top := int(codes.max())) >= space.codes:
@@ -117,6 +122,7 @@ class Catalog:
             version=_content_hash(space_hash, codes, item_ids.blob, item_ids.offsets, attributes.blob, counts),
             item_ids=item_ids,
             attributes=attributes,
+            columns=columns,
             codes=codes,
             trie=build_trie(codes, rank),
             popularity=counts,
@@ -132,6 +138,20 @@ class Catalog:
         parsed: dict[str, Any] = json.loads(self.attributes.raw(item))
         return parsed
 
+    def allowed_items(self, rule: Filter | None, items: NDArray[np.integer] | None = None) -> NDArray[np.bool_] | None:
+        """Which items a filter allows; None if every item is allowed.
+
+        Args:
+            rule: the filter; without one, every item that is available is allowed, which here are all.
+            items: ``(n,)`` item indices to ask for; all N items if not given.
+
+        Returns:
+            ``(n,)`` or ``(N,)`` bool.
+        """
+        if rule is None:
+            return None
+        return rule.mask(self.columns if items is None else Selection(self.columns, items))
+
     def save(self, folder: Path) -> None:
         """Writes the catalog into ``folder``, which must exist."""
         header = CatalogHeader(
@@ -144,6 +164,7 @@ class Catalog:
         )
         self.item_ids.save(folder, "item_ids")
         self.attributes.save(folder, "metadata")
+        save_columns(self.columns, folder)
         for name, array in self._arrays().items():
             np.save(folder / f"{name}.npy", array)
         (folder / HEADER_FILE).write_text(header.model_dump_json(indent=2) + "\n")
@@ -157,12 +178,14 @@ class Catalog:
         """
         header = read_header(folder)
         try:
+            attributes = StringColumn.load(folder, "metadata")
             catalog = cls(
                 space=header.id_space.space(),
                 space_hash=header.space_hash,
                 version=header.version,
                 item_ids=StringTable.load(folder, "item_ids"),
-                attributes=StringColumn.load(folder, "metadata"),
+                attributes=attributes,
+                columns=load_columns(folder) if (folder / INDEX_FILE).exists() else _columns(attributes),
                 codes=map_array(folder / "codes.npy"),
                 trie=_load_trie(folder, header.depth_start),
                 popularity=map_array(folder / "popularity.npy"),
@@ -201,20 +224,30 @@ def read_header(folder: Path) -> CatalogHeader:
         raise BundleError(f"{path} cannot be read: {error}; export or publish the catalog again") from error
 
 
-def _pack(items: Iterable[Item]) -> tuple[StringTable, StringColumn]:
-    """Ids and metadata of items that may only be read once."""
+def _pack(items: Iterable[Item]) -> tuple[StringTable, StringColumn, AttributeColumns]:
+    """Ids and metadata, as JSON and as columns, of items that may only be read once."""
     ids: list[str] = []
+    columns = ColumnsBuilder()
 
     def documents() -> Iterator[str]:
         for item_id, metadata in items:
             ids.append(item_id)
+            columns.add(metadata)
             try:
                 yield json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             except (TypeError, ValueError) as error:
                 raise DataError(f"metadata of item {item_id!r} is not JSON: {error}") from error
 
     attributes = StringColumn.build(documents())
-    return StringTable.build(ids), attributes
+    return StringTable.build(ids), attributes, columns.build()
+
+
+def _columns(attributes: StringColumn) -> AttributeColumns:
+    """The columns of a catalog that was saved without them."""
+    columns = ColumnsBuilder()
+    for item in range(len(attributes)):
+        columns.add(json.loads(attributes.raw(item)))
+    return columns.build()
 
 
 def _by_popularity(counts: NDArray[np.int32], by_id: NDArray[np.int32]) -> NDArray[np.int32]:

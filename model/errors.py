@@ -23,3 +23,13 @@ class RegistryError(MacrecError):
 
 class LiveLogError(MacrecError):
     """A live log that cannot be reached, refuses, or is damaged; what was sent to it may or may not be stored."""
+
+
+class FilterError(MacrecError):
+    """A filter that a catalog cannot apply."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """``field`` is where the filter is wrong, as ``filter.all.0.attribute``."""
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.catalog import Catalog
 from model.errors import BundleError, DataError
+from model.filters import Filter
 from model.semantic_ids import IdSpace
 
 SPACE = IdSpace(("text", "image"), levels=2, codes=4)
@@ -44,6 +45,31 @@ def test_a_saved_catalog_is_the_same_after_loading(tmp_path: Path) -> None:
         array = getattr(loaded.trie, name)
         assert array.tolist() == getattr(built.trie, name).tolist()
         assert array.dtype == getattr(built.trie, name).dtype
+
+
+def test_attributes_can_be_filtered_by_after_loading_and_in_a_catalog_saved_without_columns(tmp_path: Path) -> None:
+    rule = Filter.model_validate({"any": [{"attribute": "price", "min": 9}, {"attribute": "tags", "equals": "old"}]})
+    build().save(tmp_path)
+    for _ in range(2):
+        loaded = Catalog.load(tmp_path)
+        allowed = loaded.allowed_items(rule)
+        some = loaded.allowed_items(rule, np.array([2, 1]))
+        assert allowed is not None
+        assert some is not None
+        assert (allowed.tolist(), some.tolist()) == ([False, True, False], [False, True])
+        (tmp_path / "attributes.json").unlink(missing_ok=True)
+    assert loaded.allowed_items(None) is None
+
+
+def test_damaged_columns_are_named(tmp_path: Path) -> None:
+    build().save(tmp_path)
+    (tmp_path / "attributes.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"attributes\.json cannot be read"):
+        Catalog.load(tmp_path)
+    build().save(tmp_path)
+    (tmp_path / "attribute_number_rows.npy").unlink()
+    with pytest.raises(BundleError, match=r"attribute_number_rows\.npy"):
+        Catalog.load(tmp_path)
 
 
 def test_the_version_follows_the_content() -> None:

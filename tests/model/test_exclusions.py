@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.allowed import Allowed
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.trie import Trie, build_trie
 
@@ -34,6 +35,23 @@ def test_dead_edges_equal_a_look_at_every_node(data: st.DataObject) -> None:
     for modality in range(2):
         found = dead_edges(trie, modality, np.array(excluded, dtype=np.int64))
         assert [level.tolist() for level in found] == naive_dead_edges(trie, modality, set(excluded))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_with_a_filter_what_it_leaves_out_counts_as_removed(data: st.DataObject) -> None:
+    """The dead edges and those that the filter forbids are together all that lead to no item that may come back."""
+    items, codes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    trie = build_trie(rng.integers(0, codes, (2, items, 3), dtype=np.uint8))
+    excluded = data.draw(st.lists(st.integers(0, items - 1), max_size=items + 3))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=items, max_size=items)))
+    allowed = Allowed.of(trie, mask)
+    gone = set(excluded) | set(np.flatnonzero(~mask).tolist())
+    for modality in range(2):
+        found = dead_edges(trie, modality, np.array(excluded, dtype=np.int64), allowed)
+        for level, expected in zip(found, naive_dead_edges(trie, modality, gone), strict=True):
+            assert level.tolist() == [edge for edge in expected if allowed.edges[edge]]
 
 
 def test_packing_pads_with_no_edge_and_is_never_empty() -> None:

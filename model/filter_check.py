@@ -1,0 +1,96 @@
+"""Whether a filter makes sense for a catalog: its attributes exist and have values of the types that it asks for.
+
+An attribute that does not exist, or never has a value of the type that is asked for, is an error: the request can never
+have meant that. A value that no item has is none: values come and go with the items, and a shop's page must not fail
+because the last pair of red shoes was sold. Such a condition allows nothing, and a hint says so.
+"""
+
+import difflib
+from collections.abc import Iterator
+
+from model.attributes import AttributeColumns, Kind, Value, kind_of
+from model.conditions import CATEGORY, Category, In, Membership, Place, Range
+from model.errors import FilterError
+from model.filters import Filter
+
+SHOWN = 5
+NEIGHBOURS = 2
+
+
+def check_filter(rule: Filter, columns: AttributeColumns) -> list[str]:
+    """Returns a hint for each value of ``rule`` that no item has, at most SHOWN of them.
+
+    Raises:
+        FilterError: if an attribute does not exist or has no value of the type asked for; names its place.
+    """
+    hints: list[str] = []
+    for place, form in rule.walk():
+        if isinstance(form, Range):
+            _check_kinds(
+                columns, place, form.attribute, [(("min",) if form.min_ is not None else ("max",), Kind.NUMBER)]
+            )
+        elif isinstance(form, Membership):
+            _check_kinds(columns, place, form.name, [(inner, kind_of(value)) for inner, value in _asked(form)])
+            unknown = [(inner, value) for inner, value in _asked(form) if not columns.may_have(form.name, value)]
+            hints.extend(_hint(columns, (*place, *inner), form.name, value) for inner, value in unknown)
+    return hints[:SHOWN]
+
+
+def _check_kinds(columns: AttributeColumns, place: Place, name: str, asked: list[tuple[Place, Kind]]) -> None:
+    """Raises FilterError unless the attribute has values of all types asked for."""
+    kinds = columns.kinds(name)
+    if not kinds:
+        field = CATEGORY if name == CATEGORY and "attribute" not in place else "attribute"
+        raise FilterError(_path((*place, field)), f"no item has an attribute {name!r}; {_names(columns, name)}")
+    for inner, kind in asked:
+        if kind not in kinds:
+            has = " and ".join(f"{each}s" for each in kinds)
+            raise FilterError(_path((*place, *inner)), f"{name!r} has {has} as values, not {kind}s")
+
+
+def _asked(form: Membership) -> Iterator[tuple[Place, Value]]:
+    """The values that a condition names, each with its place in it."""
+    for number, value in enumerate(form.values):
+        if isinstance(form, In):
+            yield ("in", number), value
+        else:
+            yield ("category", number) if isinstance(form, Category) else ("equals",), value
+
+
+def _names(columns: AttributeColumns, name: str) -> str:
+    """The attributes that are spelled most like ``name``, or some that exist."""
+    close = difflib.get_close_matches(name, columns.names, SHOWN)
+    if close:
+        return f"did you mean {_list(close)}?"
+    return f"there are {_list(columns.names[:SHOWN])}" if columns.names else "this catalog's items have none"
+
+
+def _hint(columns: AttributeColumns, place: Place, name: str, value: Value) -> str:
+    """Says that no item has a value, and which ones there are: those spelled most alike, or the most frequent."""
+    said = f"{_path(place)}: no item has {name} {value!r}"
+    summary = columns.summaries[name][kind_of(value)]
+    if not isinstance(value, str):
+        return f"{said}; the values lie between {summary.low} and {summary.high}"
+    common = [str(known) for known, _ in summary.common]
+    close = difflib.get_close_matches(value, dict.fromkeys([*common, *_neighbours(columns, name, value)]), 3)
+    return f"{said}; did you mean {_list(close)}?" if close else f"{said}; there are {_list(common[:SHOWN])}"
+
+
+def _neighbours(columns: AttributeColumns, name: str, value: str) -> list[str]:
+    """Strings that stand beside ``value`` in the order of all."""
+    column = columns.column(name, Kind.STRING)
+    assert column is not None
+    assert column.words is not None
+    place = column.words.place(value)
+    return [
+        column.words[code] for code in range(max(0, place - NEIGHBOURS), min(len(column.words), place + NEIGHBOURS))
+    ]
+
+
+def _list(values: list[str]) -> str:
+    return ", ".join(map(repr, values))
+
+
+def _path(place: Place) -> str:
+    """A place as error messages have it."""
+    return ".".join(map(str, ("filter", *place)))
