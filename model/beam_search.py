@@ -5,6 +5,14 @@ the beam width are inputs, so a catalog is swapped and a request's rules change 
 
 A beam's score is the sum of the log-probabilities of its codes, each from a softmax over the whole vocabulary, masked
 afterwards and not renormalised; what is returned is the mean per code.
+
+A generator gives almost nothing to codes that it never saw after a prefix, so items that came after its training would
+never be found. On edges that lead to such items only, a share s of the probability is therefore taken from the codes
+nearby, with K the kernel of :func:`model.cold_start.distance_kernel`:
+
+    P'(c | prefix) = (1 - s) P(c | prefix) + s sum over c' of K(c, c') P(c' | prefix)
+
+All other edges keep their P, so nothing changes among trained items.
 """
 
 from typing import NamedTuple
@@ -23,6 +31,8 @@ class CatalogInputs(NamedTuple):
     Attributes:
         child_start: ``(I + 1,)`` int32, as in :class:`model.trie.Trie`.
         child_code: ``(E,)`` uint8, likewise.
+        edge_cold: ``(E,)`` bool, True at edges below which no item was trained.
+        cold_share: a scalar, the share s above, 0 to 1.
         edge_allowed: ``(E,)`` bool, False at edges below which a shared filter allows nothing.
         dead_edges: ``(B, L, X)`` int32 edges that one request forbids, per row and level, padded with -1.
     """
@@ -31,6 +41,8 @@ class CatalogInputs(NamedTuple):
     child_code: Tensor
     edge_allowed: Tensor
     dead_edges: Tensor
+    edge_cold: Tensor
+    cold_share: Tensor
 
 
 class Beams(NamedTuple):
@@ -44,10 +56,23 @@ class Beams(NamedTuple):
 class ConstrainedBeamSearch(nn.Module):
     """L unrolled decode steps, each followed by an expansion along the trie's edges."""
 
-    def __init__(self, transformer: Transformer, space: IdSpace) -> None:
+    cold_kernel: Tensor
+
+    def __init__(self, transformer: Transformer, space: IdSpace, cold_kernel: Tensor | None = None) -> None:
+        """Searches with a transformer.
+
+        Args:
+            transformer: whose vocabulary is that of ``space``.
+            space: the ID space.
+            cold_kernel: ``(m, L, M, M)`` float32, how much each code takes from each other one on cold edges; the same
+                of all if not given.
+        """
         super().__init__()
         self.transformer = transformer
         self.space = space
+        shape = (len(space.modalities), space.levels, space.codes, space.codes)
+        kernel = torch.full(shape, 1 / space.codes) if cold_kernel is None else cold_kernel
+        self.register_buffer("cold_kernel", kernel, persistent=False)
 
     def forward(
         self,
@@ -58,6 +83,8 @@ class ConstrainedBeamSearch(nn.Module):
         edge_allowed: Tensor,
         dead_edges: Tensor,
         beam: Tensor,
+        edge_cold: Tensor,
+        cold_share: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Searches the best semantic IDs.
 
@@ -69,12 +96,14 @@ class ConstrainedBeamSearch(nn.Module):
             edge_allowed: the shared filter.
             dead_edges: each row's exclusions.
             beam: ``(W,)``, any numeric type: its length is the beam width.
+            edge_cold: see :class:`CatalogInputs`.
+            cold_share: likewise.
 
         Returns:
             Leaf nodes ``(B, W)`` int64, best first, -1 where there are fewer leaves than beams, and their mean
             log-probability per code ``(B, W)`` float32, -inf there.
         """
-        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges)
+        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold, cold_share)
         present = tokens != PAD
         memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
         width = beam.shape[0]
@@ -97,8 +126,10 @@ class ConstrainedBeamSearch(nn.Module):
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
         edges, codes, allowed = self._children(beams.nodes, catalog, level)
-        log_probabilities = self._level_log_probabilities(logits, first_token)
-        scores = beams.scores[:, :, None] + log_probabilities.gather(2, codes)
+        trained = self._level_log_probabilities(logits, first_token)
+        cold = self._cold_log_probabilities(trained, self.cold_kernel[modality, level], catalog.cold_share)
+        is_cold = catalog.edge_cold[edges]
+        scores = beams.scores[:, :, None] + torch.where(is_cold, cold.gather(2, codes), trained.gather(2, codes))
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
@@ -132,6 +163,14 @@ class ConstrainedBeamSearch(nn.Module):
         tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=logits.device)
         level_logits = logits.gather(2, tokens.expand(-1, logits.shape[1], -1))
         return level_logits - logits.logsumexp(dim=2, keepdim=True)
+
+    def _cold_log_probabilities(self, trained: Tensor, kernel: Tensor, share: Tensor) -> Tensor:
+        """Log P' ``(B, W, M)`` as the module defines it, from log P likewise and a level's kernel ``(B, M, M)``."""
+        nearby = (trained.exp() @ kernel.transpose(1, 2)).log() + share.log()
+        own = trained + torch.log1p(-share)
+        high, low = torch.maximum(own, nearby), torch.minimum(own, nearby)
+        # log(e^high + e^low); a share of 0 or 1 makes one of them -inf, never both.
+        return high + (low - high).exp().log1p()
 
 
 def _reorder(past: Tensor, parents: Tensor) -> Tensor:

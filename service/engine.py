@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.catalog import SpaceSizes
+from model.cold_start import cold_edges
 from model.errors import BundleError, ConfigError
 from model.semantic_ids import IdSpace
 from model.trie import Trie
@@ -88,12 +89,20 @@ class Engine:
         except (KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
 
-    def prepare(self, trie: Trie) -> TrieInputs:
-        """Puts a trie where the search runs; on the CPU nothing is copied."""
+    def prepare(self, trie: Trie, trained: NDArray[np.bool_], cold_share: float) -> TrieInputs:
+        """Puts a trie where the search runs; on the CPU the arrays are not copied.
+
+        Args:
+            trie: the catalog's.
+            trained: ``(N,)``, which of its items the generator saw in training.
+            cold_share: what the others take from the codes nearby (:mod:`model.beam_search`); 0 to 1.
+        """
         arrays: dict[str, NDArray[Any]] = {
             "child_start": trie.child_start,
             "child_code": trie.child_code,
             "edge_allowed": np.ones(len(trie.child_code), dtype=np.bool_),
+            "edge_cold": cold_edges(trie, trained),
+            "cold_share": np.array(cold_share, dtype=np.float32),
         }
         return TrieInputs({name: self._value(array) for name, array in arrays.items()}, trie.first_leaf)
 

@@ -108,7 +108,15 @@ class Loader:
         """Proves beside the live catalog that another one answers, and puts it in its place."""
         check_space(engine, catalog)
         fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
-        snapshot = Snapshot(bundle, engine, catalog, engine.prepare(catalog.trie), fusion, source, datetime.now(UTC))
+        snapshot = Snapshot(
+            bundle,
+            engine,
+            catalog,
+            engine.prepare(catalog.trie, catalog.popularity > 0, self._settings.cold_share),
+            fusion,
+            source,
+            datetime.now(UTC),
+        )
         check_answer(self._recommender, snapshot)
         self._live.replace(snapshot)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)

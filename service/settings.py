@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         beam: width of the search.
         max_beam: at most.
         weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
+        cold_share: what items that the generator never saw take of the probability of the codes nearby, 0 to 1; 0
+            leaves them what the generator gives them, which is almost nothing.
         fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``); the bundle's way if not given.
         history_limit: events kept per user, the latest.
         max_users: users kept in memory, where there is no Redis.
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     beam: PositiveInt = 20
     max_beam: PositiveInt = 200
     weights: dict[str, NonNegativeFloat] = {}
+    cold_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     fusion: FusionConfig | None = None
     history_limit: PositiveInt = 200
     max_users: PositiveInt = 100_000

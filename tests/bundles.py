@@ -79,6 +79,8 @@ def _export(generator: Generator, path: Path) -> None:
         torch.ones(len(trie.child_code), dtype=torch.bool),
         torch.full((2, SPACE.levels, 3), -1, dtype=torch.int32),
         torch.zeros(5, dtype=torch.int64),
+        torch.zeros(len(trie.child_code), dtype=torch.bool),
+        torch.tensor(0.0),
     )
     properties = {
         "id_space": SpaceSizes.of(SPACE).model_dump_json(),

@@ -1,5 +1,6 @@
 """The constrained beam search as one would write it on paper: a trie of dicts, a list of prefixes, no tricks."""
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -21,8 +22,31 @@ class Found(NamedTuple):
     margin: float
 
 
+class Cold(NamedTuple):
+    """The IDs of trained items, what others take from the codes nearby, and the kernel ``[level][code][code]``."""
+
+    trained: set[Codes]
+    share: float
+    kernel: list[list[list[float]]]
+
+    def probability(self, prefix: Codes, code: int, log_probabilities: list[float]) -> float:
+        """Log-probability of ``code`` after ``prefix``, given those of all codes."""
+        own, child = math.exp(log_probabilities[code]), (*prefix, code)
+        if any(codes[: len(child)] == child for codes in self.trained):
+            return log_probabilities[code]
+        weights = self.kernel[len(prefix)][code]
+        nearby = sum(weight * math.exp(other) for weight, other in zip(weights, log_probabilities, strict=True))
+        return math.log((1 - self.share) * own + self.share * nearby)
+
+
 def naive_search(
-    transformer: Transformer, space: IdSpace, modality: int, history: list[int], ids: Iterable[Codes], beams: int
+    transformer: Transformer,
+    space: IdSpace,
+    modality: int,
+    history: list[int],
+    ids: Iterable[Codes],
+    beams: int,
+    cold: Cold,
 ) -> Found:
     """The ``beams`` best of ``ids`` after the tokens of ``history``, as a beam search of that width finds them."""
     tokens = torch.tensor([history])
@@ -33,7 +57,7 @@ def naive_search(
     for _ in range(space.levels):
         following = _log_probabilities(transformer, space, modality, [prefix for _, prefix, _ in kept], memory)
         children = [
-            (score + log_probabilities[code], (*prefix, code), node[code])
+            (score + cold.probability(prefix, code, log_probabilities), (*prefix, code), node[code])
             for (score, prefix, node), log_probabilities in zip(kept, following, strict=True)
             for code in node
         ]

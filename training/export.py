@@ -4,16 +4,19 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import PositiveFloat
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from model.beam_search import ConstrainedBeamSearch
 from model.bundle import GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
 from model.catalog import Catalog, SpaceSizes
+from model.cold_start import cold_edges, distance_kernel
 from model.config import Config
 from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusionConfig
@@ -38,10 +41,13 @@ class ExportConfig(Config):
     Attributes:
         checked_histories: real histories on which ONNX must equal torch, per modality.
         beams: beam widths that are checked.
+        cold_temperature: of the kernel by which items that the generator never saw share their neighbours' probability
+            (:func:`model.cold_start.distance_kernel`).
     """
 
     checked_histories: int = 32
     beams: tuple[int, ...] = (20, 50)
+    cold_temperature: PositiveFloat = 0.1
 
 
 def run(
@@ -65,7 +71,10 @@ def run(
     items = read_items(prepare / "items.jsonl")
     generator = Generator.load(generate)
     quantizer = load_quantizer(quantize) if quantize else None
-    name = space_hash(data.space, data.codes if quantizer is None else _codebooks(quantizer))
+    books = None if quantizer is None else _codebooks(quantizer)
+    name = space_hash(data.space, data.codes if books is None else books)
+    # Imported IDs come without codebooks, so that no code is nearer than another.
+    kernel = None if books is None else torch.from_numpy(distance_kernel(books, config.cold_temperature))
     properties = {
         "space_hash": name,
         "id_space": SpaceSizes.of(data.space).model_dump_json(),
@@ -74,7 +83,8 @@ def run(
 
     def fill(folder: Path) -> None:
         _write_catalog(folder, data, items, name)
-        _write_generator(config, generator, data, folder / GENERATOR_FILE, properties)
+        search, path = generator.search(kernel).eval(), folder / GENERATOR_FILE
+        _write_generator(config, search, generator.config.max_history, data, path, properties)
         if quantizer is not None and embed is not None:
             _write_quantizer(quantizer, embed, folder, properties)
 
@@ -91,18 +101,26 @@ def run(
     log.info("bundle %s: model %s, ID space %s", out, manifest.model_hash, manifest.space_hash)
 
 
+class Rules(NamedTuple):
+    """What a checked search obeys: each history's excluded items, the trained items ``(N,)``, the others' share."""
+
+    excluded: list[NDArray[np.int32]]
+    trained: NDArray[np.bool_]
+    cold_share: float
+
+
 def metadata(item: Item) -> dict[str, Any]:
     """What the catalog keeps of an item beside its id."""
     return item.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
 
 
 def search_inputs(
-    data: GeneratorData, histories: Histories, modality: int, beam: int, excluded: list[NDArray[np.int32]]
+    data: GeneratorData, histories: Histories, modality: int, beam: int, rules: Rules
 ) -> tuple[Tensor, ...]:
-    """The graph's inputs for B histories, each with the items that it excludes."""
+    """The graph's inputs for B histories under some rules."""
     tokens = data.space.tokens(modality, data.codes[modality])[histories.items]
     tokens = np.where(histories.items[:, :, None] >= 0, tokens, PAD).reshape(len(histories.items), -1)
-    dead = pack_dead_edges([dead_edges(data.trie, modality, items) for items in excluded])
+    dead = pack_dead_edges([dead_edges(data.trie, modality, items) for items in rules.excluded])
     return (
         torch.from_numpy(tokens),
         torch.full((len(tokens),), modality),
@@ -111,24 +129,32 @@ def search_inputs(
         torch.ones(len(data.trie.child_code), dtype=torch.bool),
         torch.from_numpy(dead),
         torch.zeros(beam, dtype=torch.int64),
+        torch.from_numpy(cold_edges(data.trie, rules.trained)),
+        torch.tensor(rules.cold_share),
     )
 
 
 def _write_generator(
-    config: ExportConfig, generator: Generator, data: GeneratorData, path: Path, properties: dict[str, str]
+    config: ExportConfig,
+    search: ConstrainedBeamSearch,
+    max_history: int,
+    data: GeneratorData,
+    path: Path,
+    properties: dict[str, str],
 ) -> None:
-    """Exports the search and checks it with and without exclusions, at every beam width."""
+    """Exports the search and checks it at every beam width, without rules, and with exclusions and cold items."""
     users = data.split.users[: max(2, config.checked_histories)]
-    histories = data.split.histories(users, "test", generator.config.max_history)
+    histories = data.split.histories(users, "test", max_history)
     seen = data.split.seen(users, "test")
     excluded = [seen.items[start:end] for start, end in zip(seen.offsets[:-1], seen.offsets[1:], strict=True)]
-    nothing = [np.zeros(0, dtype=np.int32)] * len(users)
-    search = generator.search().eval()
+    items = data.codes.shape[1]
+    free = Rules([np.zeros(0, dtype=np.int32)] * len(users), np.ones(items, dtype=np.bool_), 0.0)
+    bound = Rules(excluded, np.arange(items) % 2 == 0, 0.5)
     cases = [
-        search_inputs(data, histories, modality, beam, items)
+        search_inputs(data, histories, modality, beam, rules)
         for modality in range(len(data.space.modalities))
         for beam in config.beams
-        for items in (nothing, excluded)
+        for rules in (free, bound)
     ]
     export_search(search, cases[-1], path, properties)
     difference = check_search(search, path, cases)

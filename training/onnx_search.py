@@ -17,7 +17,17 @@ from model.errors import BundleError
 
 OPSET = 23
 IR_VERSION = 10
-INPUTS = ("tokens", "modality", "child_start", "child_code", "edge_allowed", "dead_edges", "beam")
+INPUTS = (
+    "tokens",
+    "modality",
+    "child_start",
+    "child_code",
+    "edge_allowed",
+    "dead_edges",
+    "beam",
+    "edge_cold",
+    "cold_share",
+)
 OUTPUTS = ("nodes", "scores")
 SCORE_TOLERANCE = 1e-4
 TIE = 1e-5
@@ -42,7 +52,17 @@ def export_search(
         metadata: goes into the file's properties.
     """
     free = torch.export.Dim.DYNAMIC
-    shapes = ({0: free, 1: free}, {0: free}, {0: free}, {0: free}, {0: free}, {0: free, 2: free}, {0: free})
+    shapes: tuple[dict[int, Any], ...] = (
+        {0: free, 1: free},
+        {0: free},
+        {0: free},
+        {0: free},
+        {0: free},
+        {0: free, 2: free},
+        {0: free},
+        {0: free},
+        {},
+    )
     export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
 
 

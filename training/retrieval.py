@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
+from model.cold_start import cold_edges
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.semantic_ids import PAD, IdSpace
 from model.trie import Trie
@@ -35,7 +36,21 @@ class Retriever:
         trie: Trie,
         device: torch.device,
         batch_size: int = 128,
+        trained: NDArray[np.bool_] | None = None,
+        cold_share: float = 0.0,
     ) -> None:
+        """Prepares the searches.
+
+        Args:
+            search: the module.
+            space: the ID space.
+            codes: ``(m, N, L)`` uint8, the semantic IDs.
+            trie: theirs.
+            device: where the search runs.
+            batch_size: histories at once.
+            trained: ``(N,)``, which items the generator saw; all if not given.
+            cold_share: what the others take from the codes nearby (:mod:`model.beam_search`).
+        """
         self.search = search.eval()
         self.space = space
         self.trie = trie
@@ -45,6 +60,9 @@ class Retriever:
         self.child_start = torch.from_numpy(np.asarray(trie.child_start)).to(device)
         self.child_code = torch.from_numpy(np.asarray(trie.child_code)).to(device)
         self.edge_allowed = torch.ones(len(trie.child_code), dtype=torch.bool, device=device)
+        cold = np.zeros(len(trie.child_code), dtype=np.bool_) if trained is None else cold_edges(trie, trained)
+        self.edge_cold = torch.from_numpy(cold).to(device)
+        self.cold_share = torch.tensor(cold_share, device=device)
 
     def lists(self, histories: Histories, modality: int, beam: int, removed: SeenItems | None) -> LeafLists:
         """Searches the IDs of one modality after the IDs of the histories in the same modality.
@@ -104,5 +122,7 @@ class Retriever:
             self.edge_allowed,
             torch.from_numpy(dead).to(self.device),
             torch.empty(beam, device=self.device),
+            self.edge_cold,
+            self.cold_share,
         )
         return nodes.cpu().numpy(), scores.cpu().numpy()

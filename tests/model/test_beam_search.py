@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
+from model.cold_start import cold_edges, distance_kernel
 from model.exclusions import dead_edges, pack_dead_edges
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Transformer, TransformerConfig
 from model.trie import Trie, build_trie
 from tests.hugging_face import as_t5
-from tests.naive_search import Codes, naive_search
+from tests.naive_search import Codes, Cold, naive_search
 
 TIE = 1e-5
 TOLERANCE = 1e-4
@@ -36,12 +37,17 @@ def search_of(space: IdSpace) -> ConstrainedBeamSearch:
     torch.manual_seed(0)
     sizes = {"d_model": 12, "d_ff": 16, "heads": 2, "d_head": 6, "encoder_layers": 1, "decoder_layers": 2}
     config = TransformerConfig.model_validate({"vocabulary": space.vocabulary(prompted_tasks=1), **sizes})
-    return ConstrainedBeamSearch(Transformer(config), space).eval()
+    books = np.random.default_rng(0).normal(size=(len(space.modalities), space.levels, space.codes, 3))
+    kernel = torch.from_numpy(distance_kernel(books, temperature=0.3))
+    return ConstrainedBeamSearch(Transformer(config), space, kernel).eval()
 
 
 @dataclass
 class Case:
-    """A catalog ``(m, N, L)`` and the requests to it: per row a history, a modality and the items that it excludes."""
+    """A catalog ``(m, N, L)`` and the requests to it: per row a history, a modality and the items that it excludes.
+
+    Items of which ``trained`` ``(N,)`` is False take ``cold_share`` from the codes nearby.
+    """
 
     space: IdSpace
     codes: NDArray[np.uint8]
@@ -49,6 +55,8 @@ class Case:
     modality: list[int]
     excluded: list[list[int]]
     beams: int
+    trained: NDArray[np.bool_]
+    cold_share: float = 0.0
 
     @property
     def items(self) -> int:
@@ -58,6 +66,12 @@ class Case:
         """The IDs that an item which is not removed has."""
         kept = [item for item in range(self.items) if item not in removed]
         return {tuple(self.codes[self.modality[row], item].tolist()) for item in kept}
+
+    def cold(self, row: int) -> Cold:
+        """What a naive search must know of items that were not trained."""
+        modality = self.modality[row]
+        kernel = search_of(self.space).cold_kernel[modality].tolist()
+        return Cold({tuple(codes) for codes in self.codes[modality, self.trained].tolist()}, self.cold_share, kernel)
 
 
 @st.composite
@@ -76,6 +90,8 @@ def cases(draw: st.DrawFn) -> Case:
         modality=[draw(st.integers(0, modalities - 1)) for _ in range(rows)],
         excluded=[draw(st.lists(st.integers(0, items - 1), max_size=items)) for _ in range(rows)],
         beams=draw(st.integers(1, 12)),
+        trained=random.random(items) < draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
+        cold_share=draw(st.sampled_from([0.0, 0.2, 0.7, 1.0])),
     )
 
 
@@ -88,7 +104,8 @@ def inputs(case: Case, trie: Trie, edge_allowed: NDArray[np.bool_] | None = None
     dead = [dead_edges(trie, modality, np.array(items, dtype=np.int64)) for modality, items in requests]
     allowed = np.ones(len(trie.child_code), dtype=np.bool_) if edge_allowed is None else edge_allowed
     arrays = tokens, np.array(case.modality), trie.child_start, trie.child_code, allowed, pack_dead_edges(dead)
-    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(case.beams))
+    cold = torch.from_numpy(cold_edges(trie, case.trained)), torch.tensor(case.cold_share)
+    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(case.beams), *cold)
 
 
 def leaf_codes(trie: Trie) -> dict[int, tuple[int, Codes]]:
@@ -117,7 +134,7 @@ def assert_equals_naive(case: Case, removed: list[set[int]], arguments: tuple[Te
         nodes, scores = (output.tolist() for output in search(*arguments))
         for row, history in enumerate(case.histories):
             ids, modality = case.ids(row, removed[row]), case.modality[row]
-            naive = naive_search(search.transformer, case.space, modality, history, ids, case.beams)
+            naive = naive_search(search.transformer, case.space, modality, history, ids, case.beams, case.cold(row))
             assume(naive.margin > TIE)
             found = len(naive.ids)
             assert [leaves[node] for node in nodes[row][:found]] == [(modality, codes) for codes in naive.ids]
@@ -165,7 +182,7 @@ def example(beams: int, items: int = 60, seed: int = 0) -> Case:
     random = np.random.default_rng(seed)
     codes = random.integers(0, SPACE.codes, (2, items, SPACE.levels)).astype(np.uint8)
     histories = [random.integers(1, SPACE.first_prompt_token, size).tolist() for size in (9, 3, 6)]
-    return Case(SPACE, codes, histories, [0, 1, 0], [[], [], []], beams)
+    return Case(SPACE, codes, histories, [0, 1, 0], [[], [], []], beams, np.ones(items, dtype=np.bool_))
 
 
 def run(case: Case) -> tuple[Tensor, Tensor]:
@@ -188,7 +205,8 @@ def test_the_length_of_beam_is_the_width_and_its_values_mean_nothing(beam: Tenso
     case = example(beams=5)
     expected = run(case)[0]
     with torch.no_grad():
-        nodes, _ = search_of(SPACE)(*inputs(case, build_trie(case.codes))[:-1], beam)
+        arguments = inputs(case, build_trie(case.codes))
+        nodes, _ = search_of(SPACE)(*arguments[:6], beam, *arguments[7:])
     assert torch.equal(nodes, expected)
 
 
@@ -197,7 +215,9 @@ def test_rows_do_not_depend_on_their_batch() -> None:
     case.excluded = [list(range(0, 60, 2)), [], list(range(30))]
     nodes, scores = run(case)
     for row in range(3):
-        alone = Case(SPACE, case.codes, [case.histories[row]], [case.modality[row]], [case.excluded[row]], 6)
+        alone = Case(
+            SPACE, case.codes, [case.histories[row]], [case.modality[row]], [case.excluded[row]], 6, case.trained
+        )
         alone_nodes, alone_scores = run(alone)
         assert torch.equal(alone_nodes[0], nodes[row])
         torch.testing.assert_close(alone_scores[0], scores[row], atol=1e-5, rtol=0)

@@ -42,7 +42,9 @@ def search(generator: Generator) -> tuple[Tensor, Tensor]:
     start, code = torch.from_numpy(trie.child_start), torch.from_numpy(trie.child_code)
     allowed, dead = torch.ones(len(code), dtype=torch.bool), torch.full((2, 3, 1), -1, dtype=torch.int32)
     with torch.no_grad():
-        nodes, scores = generator.search()(batch()[0], torch.tensor([0, 1]), start, code, allowed, dead, torch.ones(5))
+        nodes, scores = generator.search()(
+            batch()[0], torch.tensor([0, 1]), start, code, allowed, dead, torch.ones(5), ~allowed, torch.tensor(0.0)
+        )
     return nodes, scores
 
 

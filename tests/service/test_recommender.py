@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from model.bundle import Bundle
 from model.catalog import Catalog
+from model.cold_start import cold_edges
 from model.fusion import FusionConfig, Rule
 from service.engine import Engine, SearchRows
 from service.recommender import Query, Recommendation, Recommender
@@ -29,7 +30,7 @@ def make_snapshot(bundle: Path) -> MakeSnapshot:
     engine = Engine(loaded.generator)
 
     def make(catalog: Catalog) -> Snapshot:
-        trie = engine.prepare(catalog.trie)
+        trie = engine.prepare(catalog.trie, np.ones(len(catalog), dtype=np.bool_), cold_share=0.0)
         return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
     return make
@@ -63,7 +64,9 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
     tokens = np.stack([SPACE.tokens(modality, catalog.codes[modality, [3, 9, 4]]).ravel() for modality in range(2)])
     dead = np.full((2, SPACE.levels, 1), -1, dtype=np.int32)
     rows = SearchRows(tokens, np.array([0, 1]), dead, beam)
-    leaves, scores = snapshot.engine.search(snapshot.trie, rows)
+    trained = np.arange(ITEMS) % 3 > 0
+    trie = snapshot.engine.prepare(catalog.trie, trained, cold_share=0.4)
+    leaves, scores = snapshot.engine.search(trie, rows)
     nodes, expected = search(
         torch.from_numpy(tokens),
         torch.tensor([0, 1]),
@@ -72,6 +75,8 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
         torch.ones(len(catalog.trie.child_code), dtype=torch.bool),
         torch.from_numpy(dead),
         torch.zeros(beam),
+        torch.from_numpy(cold_edges(catalog.trie, trained)),
+        torch.tensor(0.4),
     )
     np.testing.assert_array_equal(leaves, np.where(nodes >= 0, nodes - catalog.trie.first_leaf, -1))
     np.testing.assert_allclose(scores, expected.detach().numpy(), atol=1e-5)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
+from model.cold_start import cold_edges, distance_kernel
 from model.errors import BundleError
 from model.exclusions import dead_edges, pack_dead_edges
 from model.generator import Generator, GeneratorConfig
@@ -42,7 +43,9 @@ def one_thread() -> None:
 
 def random_search(seed: int) -> ConstrainedBeamSearch:
     torch.manual_seed(seed)
-    return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES)).search().eval()
+    kernel = distance_kernel(np.random.default_rng(seed).normal(size=(2, SPACE.levels, SPACE.codes, 4)), 0.2)
+    generator = Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES))
+    return generator.search(torch.from_numpy(kernel)).eval()
 
 
 def case(rows: int, items: int, history: int, beams: int, excluded: int, seed: int = 0) -> tuple[Tensor, ...]:
@@ -56,7 +59,8 @@ def case(rows: int, items: int, history: int, beams: int, excluded: int, seed: i
     dead = [dead_edges(trie, wanted, random.choice(items, excluded, replace=False)) for wanted in modality]
     allowed = np.ones(len(trie.child_code), dtype=np.bool_)
     arrays = tokens, modality, trie.child_start, trie.child_code, allowed, pack_dead_edges(dead)
-    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(beams, dtype=torch.int64))
+    cold = torch.from_numpy(cold_edges(trie, random.random(items) < 0.7)), torch.tensor(0.3)
+    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(beams, dtype=torch.int64), *cold)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +83,23 @@ def test_the_graph_takes_what_the_example_was_not(search: ConstrainedBeamSearch,
 
 
 def test_the_graph_obeys_the_shared_filter(search: ConstrainedBeamSearch, graph: Path) -> None:
-    tokens, modality, start, code, allowed, dead, beam = case(**EXAMPLE)
+    tokens, modality, start, code, allowed, *others = case(**EXAMPLE)
     filtered = allowed.clone()
     filtered[2:18] = torch.arange(16) % 2 == 0
     with torch.no_grad():
-        free, bound = (search(tokens, modality, start, code, either, dead, beam)[0] for either in (allowed, filtered))
+        free, bound = (search(tokens, modality, start, code, either, *others)[0] for either in (allowed, filtered))
     assert not torch.equal(free, bound), "the filter must matter, or the graph could ignore it"
-    check_search(search, graph, [(tokens, modality, start, code, filtered, dead, beam)])
+    check_search(search, graph, [(tokens, modality, start, code, filtered, *others)])
+
+
+def test_the_graph_obeys_the_share_of_cold_items(search: ConstrainedBeamSearch, graph: Path) -> None:
+    *others, _ = case(**EXAMPLE)
+    none, half = ((*others, torch.tensor(share)) for share in (0.0, 0.5))
+    with torch.no_grad():
+        assert not torch.equal(search(*none)[1], search(*half)[1]), (
+            "the share must matter, or the graph could ignore it"
+        )
+    check_search(search, graph, [none, half])
 
 
 def test_exclusions_matter_on_the_example(search: ConstrainedBeamSearch) -> None:
