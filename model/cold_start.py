@@ -6,28 +6,13 @@ The search uses both to give such items a share of their neighbours' probability
 import numpy as np
 from numpy.typing import NDArray
 
+from model.allowed import allowed_edges
 from model.trie import Trie
 
 
 def cold_edges(trie: Trie, trained: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Edges ``(E,)`` below which no item was trained; ``trained`` is ``(N,)``."""
-    slots = np.concatenate([[0], np.cumsum(trained[trie.leaf_item])])
-    below = slots[trie.leaf_start]
-    cold = np.empty(len(trie.child_code), dtype=np.bool_)
-    bounds = np.arange(trie.leaves + 1)
-    for depth in range(trie.levels + 1, 0, -1):
-        first, end = trie.depth_start[depth], trie.depth_start[depth + 1]
-        cold[first - 1 : end - 1] = np.diff(below[bounds]) == 0
-        bounds = _bounds_of_parents(trie, depth - 1, bounds)
-    return cold
-
-
-def _bounds_of_parents(trie: Trie, depth: int, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each node of ``depth`` begins among the leaves, and their end, from those of the depth below."""
-    first, end = trie.depth_start[depth], trie.depth_start[depth + 1]
-    first_child = trie.child_start[first : end + 1].astype(np.int64) + 1 - trie.depth_start[depth + 1]
-    starts: NDArray[np.int64] = bounds[first_child]
-    return starts
+    return ~allowed_edges(trie, trained)
 
 
 def distance_kernel(codebooks: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
