@@ -33,7 +33,12 @@ def main() -> int:
     with log_file.open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "service"],
-            env=os.environ | {"MACREC_BUNDLE": str(arguments.run / "bundle"), "MACREC_PORT": str(arguments.port)},
+            env=os.environ
+            | {
+                "MACREC_BUNDLE": str(arguments.run / "bundle"),
+                "MACREC_STATE": str(arguments.run / "state"),
+                "MACREC_PORT": str(arguments.port),
+            },
             stdout=log,
             stderr=log,
         )

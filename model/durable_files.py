@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_durably(path: Path, chunks: Iterable[bytes]) -> None:
@@ -42,3 +43,21 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def try_lock(path: Path) -> BinaryIO | None:
+    """Takes an exclusive lock on the file ``path``, made if need be, until the answer is closed or the process dies.
+
+    Returns:
+        The file that holds the lock; None if another process has it.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

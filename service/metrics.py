@@ -32,6 +32,13 @@ class Metrics:
         fallbacks: answers with popular items because no item of the history was known.
         degraded: 1 while something is missing, by what.
         events: events stored, without repeated ones.
+        ignored_events: events that changed nothing: repeated ones, and ones too old for a full history.
+        deleted_users: users that were asked to be forgotten.
+        store_write: seconds until a write of histories was acknowledged.
+        failed_writes: writes of histories that were refused because they could not be made durable.
+        history_users: users whose histories this process keeps.
+        history_file_bytes: size of the file of histories.
+        compactions: rewritings of that file, by what came of them.
         swaps: catalogs that were to replace the live one, by what came of it.
     """
 
@@ -59,6 +66,20 @@ class Metrics:
         self.unknown_items = self._counter("macrec_unknown_items", "Items of histories that the catalog lacks.")
         self.fallbacks = self._counter("macrec_fallbacks", "Answers with popular items for want of a known history.")
         self.events = self._counter("macrec_events", "Events stored.")
+        self.ignored_events = self._counter("macrec_ignored_events", "Events that changed nothing.")
+        self.deleted_users = self._counter("macrec_deleted_users", "Users forgotten on request.")
+        self.store_write = Histogram(
+            "macrec_store_write_seconds",
+            "Seconds until a write of histories was acknowledged.",
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.failed_writes = self._counter("macrec_failed_writes", "Writes of histories that were refused.")
+        self.history_users = self._gauge("macrec_history_users", "Users whose histories this process keeps.")
+        self.history_file_bytes = self._gauge("macrec_history_file_bytes", "Size of the file of histories.")
+        self.compactions = Counter(
+            "macrec_history_compactions", "Rewritings of the file of histories.", ["result"], registry=self.registry
+        )
         self.swaps = Counter(
             "macrec_catalog_swaps", "Catalogs loaded beside the live one.", ["result"], registry=self.registry
         )
@@ -87,6 +108,8 @@ class Metrics:
             self.rejected.labels(reason=reason)
         for result in ("swapped", "failed"):
             self.swaps.labels(result=result)
+        for result in ("done", "failed"):
+            self.compactions.labels(result=result)
         for reason in ("catalog", "histories"):
             self.degraded.labels(reason=reason)
 

@@ -3,110 +3,164 @@
     macrec:history:{USER}:times   sorted set: event id by timestamp
     macrec:history:{USER}:items   hash: event id -> item id
 
-Waiting is bounded at every step and nothing is retried. After a failure the store is not asked for a second, so that
-requests do not each wait for a server that is away.
+What is acknowledged is as durable as the server makes it (``appendfsync always``, or up to a second less). Waiting is
+bounded at every step and as a whole, and nothing is retried. After a failure to answer the store is not asked for a
+second, so that requests do not each wait for a server that is away.
 """
 
+import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from model.errors import ConfigError
-from service.store import StoredEvent, StoreUnavailableError
+from service.store import HistoryLimits, StoredEvent, StoreUnavailableError
 
 PAUSE = 1.0
 
 _APPEND = """
-local added = 0
-for i = 2, #ARGV, 3 do
-  if redis.call('ZADD', KEYS[1], 'NX', ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
-    added = added + 1
+local window, lifetime, added = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+for i = 3, #ARGV, 3 do
+  local id = ARGV[i + 1]
+  if redis.call('ZADD', KEYS[1], 'NX', ARGV[i], id) == 1 then
+    local oldest = redis.call('ZCARD', KEYS[1]) > window and redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+    if oldest then
+      redis.call('ZREM', KEYS[1], oldest)
+      redis.call('HDEL', KEYS[2], oldest)
+    end
+    if oldest ~= id then
+      redis.call('HSET', KEYS[2], id, ARGV[i + 2])
+      added = added + 1
+    end
   end
 end
-local excess = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
-if excess > 0 then
-  local oldest = redis.call('ZRANGE', KEYS[1], 0, excess - 1)
-  redis.call('ZREM', KEYS[1], unpack(oldest))
-  redis.call('HDEL', KEYS[2], unpack(oldest))
+if added > 0 and lifetime > 0 then
+  redis.call('PEXPIRE', KEYS[1], lifetime)
+  redis.call('PEXPIRE', KEYS[2], lifetime)
 end
 return added
 """
 _READ = """
-local events = redis.call('ZRANGE', KEYS[1], 0, -1)
+local events = redis.call('ZRANGE', KEYS[1], -tonumber(ARGV[1]), -1)
 if #events == 0 then return events end
 return redis.call('HMGET', KEYS[2], unpack(events))
 """
+_DELETE = """
+local events = redis.call('ZCARD', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[2])
+return events
+"""
+
+
+class Waits(NamedTuple):
+    """How long Redis is waited for, in seconds.
+
+    Attributes:
+        step: for a connection, or for the answer to a read.
+        read: for a read in all.
+        write: for the answer to a write, or a connection for it.
+        pool: for a free connection.
+    """
+
+    step: float
+    read: float
+    write: float
+    pool: float
 
 
 class RedisHistories:
     """Histories in the Redis database that a URL names; see :class:`service.store.HistoryStore`."""
 
-    def __init__(self, url: str, history_limit: int, timeout: float, connections: int, pool_wait: float) -> None:
+    def __init__(self, url: str, limits: HistoryLimits, waits: Waits, connections: int) -> None:
         """Connects when first used.
 
         Args:
             url: ``redis://``, ``rediss://`` or ``unix://``.
-            history_limit: events kept per user, the latest.
-            timeout: seconds to wait for a connection or an answer.
-            connections: at most.
-            pool_wait: seconds to wait for a free connection.
+            limits: how much is kept of a user.
+            waits: how long to wait.
+            connections: at most, for reads and for writes each.
 
         Raises:
             ConfigError: if the URL cannot be understood.
         """
-        self._history_limit = history_limit
+        self._limits = limits
+        self._waits = waits
         self._asked_again = 0.0
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=pool_wait,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise ConfigError(f"MACREC_REDIS_URL cannot be used: {error}") from error
-        self._client: Redis = Redis.from_pool(pool)
+        self._reads = _client(url, connections, waits.step, waits.pool)
+        self._writes = _client(url, connections, waits.write, waits.pool)
+
+    async def open(self) -> None:
+        """See :class:`service.store.HistoryStore`; a server that is away does not hinder the service."""
 
     async def read(self, user_id: str) -> list[str]:
-        """The item ids of a user's history, oldest first."""
-        async with self._available():
-            items: list[bytes] = await self._client.eval(_READ, 2, *_keys(user_id))
-        return [item.decode() for item in items]
+        """See :class:`service.store.HistoryStore`."""
+        async with self._available(), asyncio.timeout(self._waits.read):
+            items: list[bytes | None] = await self._reads.eval(_READ, 2, *_keys(user_id), self._limits.history)
+        return [item.decode() for item in items if item is not None]
 
     async def append(self, events: Sequence[StoredEvent]) -> int:
-        """Stores events, one round trip for all users; returns how many were new."""
+        """See :class:`service.store.HistoryStore`; one round trip for all users."""
         arguments: dict[str, list[Any]] = defaultdict(list)
         for event in events:
             arguments[event.user_id] += [repr(event.timestamp), event.event_id, event.item_id]
-        async with self._available(), self._client.pipeline(transaction=False) as pipeline:
+        lifetime = math.ceil((self._limits.ttl or 0) * 1e3)
+        async with self._available(), self._writes.pipeline(transaction=False) as pipeline:
             for user_id, triples in arguments.items():
-                pipeline.eval(_APPEND, 2, *_keys(user_id), self._history_limit, *triples)
+                pipeline.eval(_APPEND, 2, *_keys(user_id), self._limits.window, lifetime, *triples)
             return sum(await pipeline.execute())
+
+    async def delete(self, user_id: str) -> int:
+        """See :class:`service.store.HistoryStore`."""
+        async with self._available():
+            return int(await self._writes.eval(_DELETE, 2, *_keys(user_id)))
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._client.aclose()
+        await self._reads.aclose()
+        await self._writes.aclose()
 
     @asynccontextmanager
     async def _available(self) -> AsyncIterator[None]:
-        """Turns every failure into StoreUnavailableError, at once for a while after one."""
+        """Turns every failure into StoreUnavailableError, at once for a while after one.
+
+        A server that answers with a refusal (it is full, or a replica) costs no time, so it goes on being asked.
+        """
         if time.monotonic() < self._asked_again:
             raise StoreUnavailableError("the history store did not answer a moment ago")
         try:
             yield
+        except ResponseError as error:
+            raise StoreUnavailableError(f"the history store refuses: {error}") from error
         except (RedisError, OSError) as error:
             self._asked_again = time.monotonic() + PAUSE
-            raise StoreUnavailableError(f"the history store does not answer: {error}") from error
+            reason = str(error) or type(error).__name__
+            raise StoreUnavailableError(f"the history store does not answer: {reason}") from error
+
+
+def _client(url: str, connections: int, timeout: float, pool_wait: float) -> Redis:
+    """A client with bounded waits that retries nothing."""
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=pool_wait,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            # With protocol 3 the client listens for notices, and takes a connection that was closed for a live one.
+            protocol=2,
+        )
+    except ValueError as error:
+        raise ConfigError(f"MACREC_REDIS_URL cannot be used: {error}") from error
+    return Redis.from_pool(pool)
 
 
 def _keys(user_id: str) -> tuple[str, str]:

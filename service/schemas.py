@@ -82,7 +82,11 @@ class Event(Body):
     timestamp: float | None = Field(
         None, ge=0, le=1e12, allow_inf_nan=False, description="Seconds since 1970; now if not given."
     )
-    event_id: Id | None = Field(None, description="An event id counts once; made from the event if not given.")
+    event_id: Id | None = Field(
+        None,
+        description="An event id counts once per user, so that sending it again changes nothing. If not given, it is "
+        "made of user, item and timestamp; without a timestamp too, every event is a new one.",
+    )
 
 
 class EventBatch(Body):
@@ -95,7 +99,16 @@ class EventResponse(Response):
     """What became of the events."""
 
     received: int
-    added: int = Field(description="Without those that were known already.")
+    added: int = Field(
+        description="Newly stored ones: without those that were known already, and those that are older than "
+        "everything that is remembered of a full history."
+    )
+
+
+class DeletedUser(Response):
+    """What was removed."""
+
+    events: int = Field(description="Events that were stored; 0 for an unknown user.")
 
 
 class ItemResponse(Response):

@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from model.errors import MacrecError
 from model.registry import Registry, open_registry
+from service.file_store import FileStore
 from service.loader import Loader
+from service.memory_store import MemoryStore
 from service.metrics import Metrics
-from service.problems import STARTING, Problem
+from service.problems import STARTING, STORE_DOWN, Problem
 from service.recommender import Recommender
-from service.redis_store import RedisHistories
+from service.redis_store import RedisHistories, Waits
 from service.scheduler import Scheduler
 from service.settings import Settings
 from service.snapshot import Live, Snapshot
-from service.store import HistoryStore, MemoryStore, StoreUnavailableError
+from service.store import HistoryLimits, HistoryStore, StoredEvent, StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ class Service:
         self.live = Live()
         self.scheduler = Scheduler(settings.parallel_runs, settings.queue, self.metrics)
         self.recommender = Recommender(settings.max_beam)
-        self.histories = _histories(settings)
+        self.histories = _histories(settings, self.metrics)
         self.failure: MacrecError | None = None
         self._registry = _registry(settings)
         self._loader = Loader(settings, self.live, self.recommender, self._registry, self.metrics)
@@ -42,6 +46,7 @@ class Service:
     async def run(self, on_failure: Callable[[], None]) -> None:
         """Loads, then keeps the catalog current until cancelled; calls ``on_failure`` if nothing can be served."""
         try:
+            await self.histories.open()
             await self._loader.start()
         except MacrecError as error:
             log.error("cannot serve", extra={"reason": str(error)})  # noqa: TRY400 - the message says it all
@@ -80,17 +85,64 @@ class Service:
         self.metrics.degraded.labels(reason="histories").set(0)
         return history
 
+    async def add_events(self, events: Sequence[StoredEvent]) -> int:
+        """Stores events durably and returns how many were new.
 
-def _histories(settings: Settings) -> HistoryStore:
-    """Redis if there is one, else memory."""
-    if settings.redis_url is None:
-        return MemoryStore(settings.history_limit, settings.max_users)
-    return RedisHistories(
-        settings.redis_url.get_secret_value(),
-        settings.history_limit,
-        settings.redis_timeout,
-        settings.redis_pool,
-        settings.redis_pool_wait,
+        Raises:
+            Problem: 503 if the store cannot take them; some of them may be there, so all should be sent again.
+        """
+        async with self._writing():
+            added = await self.histories.append(events)
+        self.metrics.events.inc(added)
+        self.metrics.ignored_events.inc(len(events) - added)
+        return added
+
+    async def forget(self, user_id: str) -> int:
+        """Removes all that is known of a user and returns how many events that were.
+
+        Raises:
+            Problem: 503 if the store cannot do it now.
+        """
+        async with self._writing():
+            events = await self.histories.delete(user_id)
+        self.metrics.deleted_users.inc()
+        return events
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """Times a write, and answers one that failed."""
+        started = time.perf_counter()
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self.metrics.failed_writes.inc()
+            log.warning("histories cannot be written", extra={"reason": str(error)})
+            raise Problem(STORE_DOWN, f"{error}; send the same again", retry_after=1) from error
+        self.metrics.store_write.observe(time.perf_counter() - started)
+
+
+def _histories(settings: Settings, metrics: Metrics) -> HistoryStore:
+    """Redis if there is one, else a folder, else memory."""
+    limits = HistoryLimits(
+        history=settings.history_limit,
+        remembered=settings.remembered_events,
+        users=settings.max_users,
+        ttl=settings.history_ttl,
+    )
+    if settings.redis_url is not None:
+        return RedisHistories(settings.redis_url.get_secret_value(), limits, _waits(settings), settings.redis_pool)
+    if settings.state is not None:
+        return FileStore(settings.state, limits, metrics)
+    return MemoryStore(limits)
+
+
+def _waits(settings: Settings) -> Waits:
+    """How long Redis is waited for."""
+    return Waits(
+        step=settings.redis_timeout,
+        read=settings.redis_patience,
+        write=settings.redis_write_timeout,
+        pool=settings.redis_pool_wait,
     )
 
 

@@ -4,13 +4,28 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.fusion import FusionConfig
 
 SECRETS_FOLDER = "MACREC_SECRETS"
 DEFAULT_SECRETS_FOLDER = Path("/run/secrets")
+
+
+def default_state() -> Path:
+    """Where programs keep what must survive a restart, by the conventions of the desktop."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "macrec"
 
 
 class Settings(BaseSettings):
@@ -21,8 +36,12 @@ class Settings(BaseSettings):
         host: address to listen on.
         port: port to listen on.
         redis_url: where histories and published catalogs are (``REDIS_URL`` works too); in memory if not given.
-        redis_timeout: seconds to wait for Redis to connect or answer.
-        redis_pool: connections at most.
+        state: folder for histories where there is no Redis, one process' own; in memory only if empty. By default
+            ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
+        redis_timeout: seconds to wait for Redis to connect or answer a read.
+        redis_patience: seconds that a request waits for its history in all, whatever Redis does.
+        redis_write_timeout: seconds to wait for Redis to take a write.
+        redis_pool: connections at most, for reads and for writes each.
         redis_pool_wait: seconds to wait for a free one.
         catalog_cache: folder for catalogs fetched from the registry, shared by processes on one machine.
         catalog_poll: seconds between two looks at the registry's current version.
@@ -43,8 +62,10 @@ class Settings(BaseSettings):
         cold_share: what items that the generator never saw take of the probability of the codes nearby, 0 to 1; 0
             leaves them what the generator gives them, which is almost nothing.
         fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``); the bundle's way if not given.
-        history_limit: events kept per user, the latest.
-        max_users: users kept in memory, where there is no Redis.
+        history_limit: events in a user's history, the latest.
+        remembered_events: events of a user that are known beyond the history, so that repeated ones change nothing.
+        history_ttl: seconds after its last change that a history is kept; for ever if not given.
+        max_users: users kept where there is no Redis, those with the latest changes.
         max_body: bytes of a request body at most.
         api_key: asked for by routes that write; open to all if not given.
         log_level: of the standard library's names.
@@ -58,7 +79,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("redis_url", "MACREC_REDIS_URL", "REDIS_URL")
     )
+    state: Path | None = Field(default_factory=default_state)
     redis_timeout: PositiveFloat = 0.05
+    redis_patience: PositiveFloat = 0.08
+    redis_write_timeout: PositiveFloat = 1.0
     redis_pool: PositiveInt = 32
     redis_pool_wait: PositiveFloat = 0.05
     catalog_cache: Path = Path.home() / ".cache" / "macrec"
@@ -80,10 +104,18 @@ class Settings(BaseSettings):
     cold_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     fusion: FusionConfig | None = None
     history_limit: PositiveInt = 200
+    remembered_events: NonNegativeInt = 100
+    history_ttl: PositiveFloat | None = None
     max_users: PositiveInt = 100_000
     max_body: PositiveInt = 1 << 20
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _no_state(cls, value: object) -> object:
+        """An empty variable means no folder."""
+        return value or None
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

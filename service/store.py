@@ -1,11 +1,12 @@
-"""Users' histories: what the service needs of a store, and one in memory.
+"""Users' histories: what the service needs of a store.
 
-A history is capped, ordered by time (events of one time by event id), and counts an event id once.
+A history is the latest events of a user, ordered by time (events of one time by event id). An event id counts once: ids
+are remembered somewhat beyond the history, so that an event that was capped away a while ago is still known. An event
+that is older than everything remembered of a full history changes nothing, whether or not it came before.
 """
 
-import bisect
-from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
@@ -18,52 +19,52 @@ class StoredEvent(NamedTuple):
     event_id: str
 
 
+class Deletion(NamedTuple):
+    """A user is to be forgotten."""
+
+    user_id: str
+
+
+@dataclass(frozen=True)
+class HistoryLimits:
+    """How much is kept.
+
+    Attributes:
+        history: events in a history, the latest.
+        remembered: further events whose ids are known, the latest that were capped away.
+        users: users kept, those with the latest changes; only where they are kept in this process.
+        ttl: seconds after its last change that a history is kept; for ever if None.
+    """
+
+    history: int
+    remembered: int = 0
+    users: int = 1 << 62
+    ttl: float | None = None
+
+    @property
+    def window(self) -> int:
+        """Events kept of a user in all."""
+        return self.history + self.remembered
+
+
 class StoreUnavailableError(Exception):
-    """The store does not answer; nothing is known about what it holds."""
+    """The store does not answer, or cannot keep what it is given."""
 
 
 class HistoryStore(Protocol):
-    """Where histories are kept. Every method raises StoreUnavailableError if the store does not answer."""
+    """Where histories are kept. Every method but the first raises StoreUnavailableError if it cannot do its work."""
+
+    async def open(self) -> None:
+        """Makes the store ready; raises ConfigError or DataError if that cannot be, and waiting would not help."""
 
     async def read(self, user_id: str) -> list[str]:
         """The item ids of a user's history, oldest first; empty for an unknown user."""
 
     async def append(self, events: Sequence[StoredEvent]) -> int:
-        """Stores events in any order and returns how many were new; doing it again changes nothing."""
+        """Stores events in any order and returns how many are now kept that were not; again, it changes nothing."""
+
+    async def delete(self, user_id: str) -> int:
+        """Forgets a user, remembered event ids included, and returns how many events were kept."""
 
     async def close(self) -> None:
-        """Frees connections."""
-
-
-class MemoryStore:
-    """Histories of the users seen last, in this process only: they end with it."""
-
-    def __init__(self, history_limit: int, max_users: int) -> None:
-        """Keeps the latest ``history_limit`` events of each of at most ``max_users`` users."""
-        self._history_limit = history_limit
-        self._max_users = max_users
-        self._histories: OrderedDict[str, list[tuple[float, str, str]]] = OrderedDict()
-
-    async def read(self, user_id: str) -> list[str]:
-        """See :class:`HistoryStore`."""
-        return [item_id for _, _, item_id in self._histories.get(user_id, [])]
-
-    async def append(self, events: Sequence[StoredEvent]) -> int:
-        """See :class:`HistoryStore`; the user not heard of for longest goes when there are too many."""
-        added = sum(self._insert(event) for event in events)
-        while len(self._histories) > self._max_users:
-            self._histories.popitem(last=False)
-        return added
-
-    async def close(self) -> None:
-        """See :class:`HistoryStore`."""
-
-    def _insert(self, event: StoredEvent) -> bool:
-        """Stores one event unless its id is known."""
-        history = self._histories.setdefault(event.user_id, [])
-        self._histories.move_to_end(event.user_id)
-        if any(event_id == event.event_id for _, event_id, _ in history):
-            return False
-        bisect.insort(history, (event.timestamp, event.event_id, event.item_id))
-        del history[: -self._history_limit]
-        return True
+        """Lets running writes end and frees connections and files."""

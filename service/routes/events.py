@@ -7,23 +7,24 @@ import uuid
 from fastapi import APIRouter, Depends
 
 from service.dependencies import ServiceDep, require_key
-from service.problems import STORE_DOWN, Problem, documented
+from service.problems import documented
 from service.schemas import Event, EventBatch, EventResponse
-from service.store import StoredEvent, StoreUnavailableError
+from service.store import StoredEvent
 
 router = APIRouter(tags=["events"], responses=documented(401, 422, 503))
 
 
 @router.post("/events", dependencies=[Depends(require_key)])
 async def add_events(body: Event | EventBatch, service: ServiceDep) -> EventResponse:
-    """Appends one event or several to users' histories; an event that was sent before changes nothing."""
+    """Adds one event, or up to 1,000, to users' histories; an answer means that they are stored durably.
+
+    A batch with an event that is not valid is refused as a whole (422), and nothing of it is stored. After a 503 some
+    of its events may be stored and some not: send all again, which is safe where an event has an id or a timestamp.
+    Late events are put in their place, and repeated ones change nothing.
+    """
     events = body.events if isinstance(body, EventBatch) else [body]
     now = time.time()
-    try:
-        added = await service.histories.append([_stored(event, now) for event in events])
-    except StoreUnavailableError as error:
-        raise Problem(STORE_DOWN, "nothing may have been stored; send the same events again", retry_after=1) from error
-    service.metrics.events.inc(added)
+    added = await service.add_events([_stored(event, now) for event in events])
     return EventResponse(received=len(events), added=added)
 
 

@@ -26,7 +26,8 @@ def settings(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.delenv("REDIS_URL", raising=False)
 
     def make(**values: Any) -> Settings:
-        return Settings(**{"bundle": bundle, "catalog_cache": tmp_path / "cache", "deadline": 30.0, **values})
+        isolated = {"bundle": bundle, "catalog_cache": tmp_path / "cache", "state": None, "deadline": 30.0}
+        return Settings(**{**isolated, **values})
 
     return make
 

@@ -43,7 +43,7 @@ nearly_events = st.fixed_dictionaries(
 @pytest.fixture(scope="module")
 def client(bundle: Path) -> Iterator[TestClient]:
     with TestClient(
-        create_app(Settings(bundle=bundle, deadline=30, redis_url=None)), raise_server_exceptions=False
+        create_app(Settings(bundle=bundle, deadline=30, redis_url=None, state=None)), raise_server_exceptions=False
     ) as client:
         wait_until_ready(client)
         yield client

@@ -158,7 +158,7 @@ def run_service(environment: dict[str, str]) -> subprocess.CompletedProcess[byte
 def _environment(**variables: str) -> dict[str, str]:
     """This process' environment without settings of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MACREC_") and name != "REDIS_URL"}
-    return {**kept, **variables}
+    return {**kept, "MACREC_STATE": "", **variables}
 
 
 def _connects(url: str) -> bool:

@@ -60,6 +60,20 @@ def test_a_default_within_no_limit_is_refused() -> None:
         Settings(k=20, max_k=10)
 
 
+def test_histories_are_kept_in_the_users_state_folder_or_only_in_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert load_settings().state == tmp_path / "macrec"
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert load_settings().state == Path("/home/ann/.local/state/macrec")
+    monkeypatch.setenv("MACREC_STATE", "elsewhere")
+    assert load_settings().state == Path("elsewhere")
+    monkeypatch.setenv("MACREC_STATE", "")
+    assert load_settings().state is None
+
+
 def test_there_is_at_least_one_worker() -> None:
     assert Settings(threads=1000).parallel_runs == 1
     assert Settings(workers=3).parallel_runs == 3

@@ -1,4 +1,4 @@
-"""Histories in memory and in a real Valkey keep the same promises."""
+"""Histories in memory, in a file and in a real Valkey keep the same promises."""
 
 import asyncio
 import time
@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.redis_store import PAUSE, RedisHistories
-from service.store import HistoryStore, MemoryStore, StoredEvent, StoreUnavailableError
+from service.file_store import FileStore
+from service.memory_store import MemoryStore
+from service.metrics import Metrics
+from service.redis_store import PAUSE, RedisHistories, Waits
+from service.store import HistoryLimits, HistoryStore, StoredEvent, StoreUnavailableError
 from tests.servers import Valkey, start_valkey
 
-LIMIT = 5
+LIMITS = HistoryLimits(history=5, remembered=2)
+WAITS = Waits(step=0.05, read=0.08, write=0.2, pool=0.05)
 MakeStore = Callable[[], HistoryStore]
 
 
@@ -23,13 +27,15 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 def redis_histories(valkey: Valkey) -> RedisHistories:
-    return RedisHistories(valkey.url, LIMIT, timeout=0.05, connections=4, pool_wait=0.05)
+    return RedisHistories(valkey.url, LIMITS, WAITS, connections=4)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def make_store(request: pytest.FixtureRequest) -> MakeStore:
+@pytest.fixture(params=["memory", "file", "redis"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
     if request.param == "memory":
-        return lambda: MemoryStore(LIMIT, max_users=100)
+        return lambda: MemoryStore(LIMITS)
+    if request.param == "file":
+        return lambda: FileStore(tmp_path, LIMITS, Metrics(0.1))
     valkey = request.getfixturevalue("valkey")
     with Redis.from_url(valkey.url) as client:
         client.flushall()
@@ -45,6 +51,7 @@ def after(make_store: MakeStore, *batches: list[StoredEvent], user: str = "ann")
 
     async def scenario() -> tuple[list[int], list[str]]:
         store = make_store()
+        await store.open()
         try:
             return [await store.append(batch) for batch in batches], await store.read(user)
         finally:
@@ -83,6 +90,33 @@ def test_users_are_apart_and_unknown_ones_have_no_history(make_store: MakeStore)
     assert after(make_store, batch, user="eve")[1] == []
 
 
+def test_an_event_that_was_capped_away_a_while_ago_is_still_known(make_store: MakeStore) -> None:
+    seven = [event(str(number), number, f"e{number}") for number in range(1, 8)]
+    repeated = [event("again", 100, "e1"), event("again", 100, "e2")]
+    added, history = after(make_store, seven, repeated)
+    assert (added, history) == ([7, 0], ["3", "4", "5", "6", "7"])
+
+
+def test_an_event_older_than_all_that_is_remembered_changes_nothing_and_is_not_counted(make_store: MakeStore) -> None:
+    eight = [event(str(number), number) for number in range(1, 9)]
+    added, history = after(make_store, eight, eight[:1], [event("older", 0.5)])
+    assert (added, history) == ([8, 0, 0], ["4", "5", "6", "7", "8"])
+
+
+def test_a_deleted_user_is_gone_with_all_that_was_remembered(make_store: MakeStore) -> None:
+    async def scenario() -> None:
+        store = make_store()
+        await store.open()
+        await store.append([event(str(number), number) for number in range(9)] + [event("b", 1, user="bob")])
+        assert [await store.delete("ann"), await store.delete("ann"), await store.delete("nobody")] == [7, 0, 0]
+        assert [await store.read("ann"), await store.read("bob")] == [[], ["b"]]
+        assert await store.append([event("1", 1)]) == 1
+        assert await store.read("ann") == ["1"]
+        await store.close()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("name", ["} {", "ä €", "a\nb", ":times", "x" * 512])
 def test_any_text_is_a_user_or_an_item(make_store: MakeStore, name: str) -> None:
     assert after(make_store, [event(name, 1, user=name)], user=name)[1] == [name]
@@ -90,7 +124,7 @@ def test_any_text_is_a_user_or_an_item(make_store: MakeStore, name: str) -> None
 
 def test_memory_forgets_the_user_not_heard_of_for_longest() -> None:
     async def scenario() -> None:
-        store = MemoryStore(LIMIT, max_users=2)
+        store = MemoryStore(HistoryLimits(history=5, users=2))
         await store.append([event("a", 1, user="u1"), event("a", 1, user="u2")])
         await store.append([event("b", 2, user="u1"), event("a", 1, user="u3")])
         assert [await store.read(user) for user in ("u1", "u2", "u3")] == [["a", "b"], [], ["a"]]
@@ -124,15 +158,52 @@ def test_a_redis_that_is_away_costs_little_once_and_nothing_then(tmp_path: Path,
         asyncio.run(scenario(valkey))
 
 
-def test_a_redis_that_refuses_is_unavailable(tmp_path: Path) -> None:
+def test_a_full_redis_takes_no_events_and_still_gives_and_forgets_histories(tmp_path: Path) -> None:
     async def scenario(valkey: Valkey) -> None:
         store = redis_histories(valkey)
+        await store.append([event("a", 1)])
+        with Redis.from_url(valkey.url) as client:
+            client.config_set("maxmemory", 1)
         with pytest.raises(StoreUnavailableError, match="maxmemory"):
-            await store.append([event("a", 1)])
+            await store.append([event("b", 2)])
+        assert await store.read("ann") == ["a"]
+        assert await store.delete("ann") == 1
         await store.close()
 
-    with start_valkey(tmp_path, "--maxmemory", "1", "--maxmemory-policy", "noeviction") as valkey:
+    with start_valkey(tmp_path, "--maxmemory-policy", "noeviction") as valkey:
         asyncio.run(scenario(valkey))
+
+
+def test_a_wrong_password_is_an_unavailable_store(tmp_path: Path) -> None:
+    async def scenario(valkey: Valkey) -> None:
+        store = RedisHistories(valkey.url.replace("//", "//:wrong@"), LIMITS, WAITS, connections=4)
+        with pytest.raises(StoreUnavailableError):
+            await store.append([event("a", 1)])
+        with pytest.raises(StoreUnavailableError):
+            await store.read("ann")
+        await store.close()
+
+    with start_valkey(tmp_path, "--requirepass", "right") as valkey:
+        asyncio.run(scenario(valkey))
+
+
+def test_a_history_in_redis_ends_with_its_lifetime_after_its_last_change(valkey: Valkey) -> None:
+    async def scenario() -> None:
+        store = RedisHistories(valkey.url, HistoryLimits(history=5, ttl=500.0), WAITS, connections=4)
+        with Redis.from_url(valkey.url) as client:
+            await store.append([event("a", 1, user="brief")])
+            keys = list(client.scan_iter("macrec:history:{brief}:*"))
+            assert len(keys) == 2
+            for key in keys:
+                assert 499_000 < client.pttl(key) <= 500_000
+                client.pexpire(key, 1000)
+            await store.append([event("a", 1, user="brief")])
+            assert all(client.pttl(key) <= 1000 for key in keys), "a repeated event is no change"
+            await store.append([event("b", 2, user="brief")])
+            assert all(client.pttl(key) > 499_000 for key in keys)
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_more_requests_than_connections_wait_for_their_turn(valkey: Valkey) -> None:
