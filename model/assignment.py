@@ -105,24 +105,36 @@ def place(latent: Floats, codebooks: Floats, taken_under: Callable[[tuple[int, .
         taken_under: which last codes ``(M,)`` are taken under a prefix of L - 1 codes; asked once as a rule, M + 1
             times at worst.
     """
+    greedy = nearest_codes(latent[None], codebooks).codes[0]
+    return next(free_leaves(latent, codebooks, taken_under), Placement(greedy, SHARED))
+
+
+def free_leaves(
+    latent: Floats, codebooks: Floats, taken_under: Callable[[tuple[int, ...]], Mask]
+) -> Iterator[Placement]:
+    """All free leaves that :func:`place` would try, in its order: each is its answer if those before it were taken."""
     codes = nearest_codes(latent[None], codebooks).codes[0]
     *prefix, last = codes.tolist()
+    for code in _free_codes(_residual(latent[None], codes[None], codebooks[:-1]), codebooks[-1], taken_under, prefix):
+        yield Placement(np.array([*prefix, code], dtype=np.uint8), KEPT if code == last else MOVED_LAST)
+    if len(codebooks) == 1:
+        return
+    residual = _residual(latent[None], codes[None], codebooks[:-2])
+    for before in np.argsort(_scores(residual, codebooks[-2])[0], kind="stable").tolist():
+        if before != prefix[-1]:
+            other = [*prefix[:-1], before]
+            for code in _free_codes(residual - codebooks[-2][before], codebooks[-1], taken_under, other):
+                yield Placement(np.array([*other, code], dtype=np.uint8), MOVED_BEFORE)
+
+
+def _free_codes(
+    residual: Floats, codebook: Floats, taken_under: Callable[[tuple[int, ...]], Mask], prefix: list[int]
+) -> Iterator[int]:
+    """The free last codes under a prefix, the nearest to the residual ``(1, d)`` first."""
     taken = taken_under(tuple(prefix))
-    if not taken[last]:
-        return Placement(codes, KEPT)
-    residual = _residual(latent[None], codes[None], codebooks[:-1])
     if not taken.all():
-        codes[-1] = _nearest_free(residual, codebooks[-1], taken[None])[0]
-        return Placement(codes, MOVED_LAST)
-    if len(codebooks) > 1:
-        residual = _residual(latent[None], codes[None], codebooks[:-2])
-        for before in np.argsort(_scores(residual, codebooks[-2])[0], kind="stable").tolist():
-            taken = taken_under((*prefix[:-1], before))
-            if not taken.all():
-                rest = residual - codebooks[-2][before]
-                codes[-2:] = before, _nearest_free(rest, codebooks[-1], taken[None])[0]
-                return Placement(codes, MOVED_BEFORE)
-    return Placement(codes, SHARED)
+        nearest = np.argsort(_scores(residual, codebook)[0], kind="stable")
+        yield from nearest[~taken[nearest]].tolist()
 
 
 def collision_rate(codes: Codes) -> float:

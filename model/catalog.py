@@ -7,7 +7,7 @@ them. A catalog knows the ID space that its codes were made in, and nothing abou
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +56,11 @@ class CatalogHeader(Config):
     id_space: SpaceSizes
     space_hash: str
     depth_start: list[int]
+    live_seq: int = 0
+
+
+def _no_items() -> NDArray[np.int32]:
+    return np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ class Catalog:
         codes: ``(m, N, L)`` uint8, the semantic IDs.
         trie: all semantic IDs; items on one leaf stand by popularity.
         popularity: ``(N,)`` int32, how often each item occurs in training.
-        popular: ``(N,)`` int32, item indices, the most popular first, equals by id.
+        popular: ``(N - D,)`` int32, item indices, the most popular first, equals by id; without deleted ones.
+        deleted: ``(D,)`` int32, items that are gone: they keep their codes for histories and stand not in the trie.
+        unavailable: ``(U,)`` int32, items that may not be recommended now.
+        live_seq: up to which sequence number the live log is in here.
     """
 
     space: IdSpace
@@ -85,6 +93,9 @@ class Catalog:
     trie: Trie
     popularity: NDArray[np.int32]
     popular: NDArray[np.int32]
+    deleted: NDArray[np.int32] = field(default_factory=_no_items)
+    unavailable: NDArray[np.int32] = field(default_factory=_no_items)
+    live_seq: int = 0
 
     @classmethod
     def build(
@@ -94,6 +105,9 @@ class Catalog:
         items: Iterable[Item],
         popularity: NDArray[np.integer],
         space_hash: str,
+        deleted: NDArray[np.integer] | None = None,
+        unavailable: NDArray[np.integer] | None = None,
+        live_seq: int = 0,
     ) -> "Catalog":
         """Builds a catalog in memory.
 
@@ -103,6 +117,9 @@ class Catalog:
             items: id and metadata of each item, in item order, read once.
             popularity: ``(N,)``, training counts.
             space_hash: names the codebooks (:func:`model.bundle.space_hash`).
+            deleted: ``(D,)`` items that are gone, at least one is not; none if not given.
+            unavailable: ``(U,)`` items that may not be recommended now; none if not given.
+            live_seq: up to which sequence number the live log is in these items.
 
         Raises:
             DataError: if an id occurs twice or metadata is not JSON.
@@ -113,20 +130,26 @@ class Catalog:
         _check_sizes(space, codes, len(item_ids), len(counts))
         if codes.size and (top := int(codes.max())) >= space.codes:
             raise BundleError(f"code {top} occurs, but a level of this ID space has only {space.codes} codes")
+        gone, hidden = (_no_items() if items is None else np.unique(items) for items in (deleted, unavailable))
         popular = _by_popularity(counts, item_ids.order)
         rank = np.empty_like(popular)
         rank[popular] = np.arange(len(popular), dtype=np.int32)
         return cls(
             space=space,
             space_hash=space_hash,
-            version=_content_hash(space_hash, codes, item_ids.blob, item_ids.offsets, attributes.blob, counts),
+            version=_content_hash(
+                space_hash, codes, item_ids.blob, item_ids.offsets, attributes.blob, counts, gone, hidden, live_seq
+            ),
             item_ids=item_ids,
             attributes=attributes,
             columns=columns,
             codes=codes,
-            trie=build_trie(codes, rank),
+            trie=_build_trie(codes, rank, gone),
             popularity=counts,
-            popular=popular,
+            popular=popular[~np.isin(popular, gone)] if len(gone) else popular,
+            deleted=gone.astype(np.int32),
+            unavailable=hidden.astype(np.int32),
+            live_seq=live_seq,
         )
 
     def __len__(self) -> int:
@@ -161,6 +184,7 @@ class Catalog:
             id_space=SpaceSizes.of(self.space),
             space_hash=self.space_hash,
             depth_start=self.trie.depth_start.tolist(),
+            live_seq=self.live_seq,
         )
         self.item_ids.save(folder, "item_ids")
         self.attributes.save(folder, "metadata")
@@ -187,9 +211,12 @@ class Catalog:
                 attributes=attributes,
                 columns=load_columns(folder) if (folder / INDEX_FILE).exists() else _columns(attributes),
                 codes=map_array(folder / "codes.npy"),
-                trie=_load_trie(folder, header.depth_start),
+                trie=_load_trie(folder, header),
                 popularity=map_array(folder / "popularity.npy"),
                 popular=map_array(folder / "popular.npy"),
+                deleted=_load_items(folder / "deleted.npy"),
+                unavailable=_load_items(folder / "unavailable.npy"),
+                live_seq=header.live_seq,
             )
         except (OSError, ValueError, ConfigError) as error:
             raise BundleError(f"catalog {folder} cannot be read: {error}; export or publish it again") from error
@@ -208,6 +235,8 @@ class Catalog:
             "leaf_item": self.trie.leaf_item,
             "popularity": self.popularity,
             "popular": self.popular,
+            "deleted": self.deleted,
+            "unavailable": self.unavailable,
         }
 
 
@@ -264,21 +293,36 @@ def _check_sizes(space: IdSpace, codes: NDArray[np.uint8], items: int, counts: i
         raise BundleError(f"popularity counts {counts} items, but the catalog has {items}")
 
 
-def _content_hash(space_hash: str, *arrays: NDArray[Any]) -> str:
+def _content_hash(space_hash: str, *parts: NDArray[Any] | int) -> str:
     """A short hash that changes when anything in the catalog does."""
     digest = hashlib.sha256(f"{FORMAT_VERSION} {space_hash}".encode())
-    for array in arrays:
+    for array in map(np.asarray, parts):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:VERSION_LENGTH]
 
 
-def _load_trie(folder: Path, depth_start: list[int]) -> Trie:
+def _build_trie(codes: NDArray[np.uint8], rank: NDArray[np.int32], deleted: NDArray[np.integer]) -> Trie:
+    """The trie of the items that are not deleted, under their own numbers."""
+    if not len(deleted):
+        return build_trie(codes, rank)
+    kept = np.setdiff1d(np.arange(codes.shape[1], dtype=np.int32), deleted)
+    trie = build_trie(codes[:, kept], rank[kept])
+    return replace(trie, leaf_item=kept[trie.leaf_item], size=codes.shape[1])
+
+
+def _load_trie(folder: Path, header: CatalogHeader) -> Trie:
     """Maps the trie's arrays."""
     return Trie(
         child_start=map_array(folder / "child_start.npy"),
         child_code=map_array(folder / "child_code.npy"),
-        depth_start=np.array(depth_start, dtype=np.int64),
+        depth_start=np.array(header.depth_start, dtype=np.int64),
         leaf_start=map_array(folder / "leaf_start.npy"),
         leaf_item=map_array(folder / "leaf_item.npy"),
+        size=header.items,
     )
+
+
+def _load_items(path: Path) -> NDArray[np.int32]:
+    """Item numbers; none in a catalog that was saved before there were such."""
+    return map_array(path) if path.exists() else _no_items()

@@ -2,7 +2,7 @@
 
 import time
 
-from model.catalog import Catalog
+from model.live_catalog import LiveCatalog
 from service.problems import invalid
 from service.recommender import Query, Recommendation
 from service.scheduler import Leaving
@@ -103,14 +103,14 @@ def _response(
     )
 
 
-def _items(catalog: Catalog, result: Recommendation) -> list[RecommendedItem]:
+def _items(catalog: LiveCatalog, result: Recommendation) -> list[RecommendedItem]:
     """The recommendations as the API shows them."""
     items = []
     for rank, recommended in enumerate(result.items, start=1):
         metadata = catalog.metadata(recommended.item)
         items.append(
             RecommendedItem(
-                id=catalog.item_ids[recommended.item],
+                id=catalog.item_id(recommended.item),
                 rank=rank,
                 score=recommended.score,
                 source="generated" if result.generated else "popular",

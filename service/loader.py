@@ -17,6 +17,7 @@ from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.errors import BundleError, MacrecError, RegistryError
 from model.fusion import FusionConfig
+from model.live_catalog import LiveCatalog
 from model.registry import Registry
 from service.engine import Engine
 from service.metrics import Metrics
@@ -111,7 +112,7 @@ class Loader:
         snapshot = Snapshot(
             bundle,
             engine,
-            catalog,
+            LiveCatalog.of(catalog),
             engine.prepare(catalog.trie, catalog.popularity > 0, self._settings.cold_share),
             fusion,
             source,
@@ -124,7 +125,7 @@ class Loader:
 
     def _is_served(self, version: str) -> bool:
         """Whether requests get ``version`` already."""
-        return self._live.snapshot is not None and self._live.snapshot.version == version
+        return self._live.snapshot is not None and self._live.snapshot.catalog.base.version == version
 
     def _is_refused(self, version: str) -> bool:
         """Whether ``version`` failed its checks a moment ago."""
@@ -159,7 +160,7 @@ def check_answer(recommender: Recommender, snapshot: Snapshot) -> None:
     Raises:
         BundleError: if nothing comes back, or a score that is no number.
     """
-    history = (snapshot.catalog.item_ids[int(snapshot.catalog.popular[0])],)
+    history = (snapshot.catalog.item_id(int(snapshot.catalog.popular[0])),)
     weights = dict.fromkeys(snapshot.catalog.space.modalities, 1.0)
     query = Query(history, k=1, beam=1, weights=weights, exclude_seen=False)
     answer = recommender.recommend(snapshot, query)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.catalog import Catalog
 from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusedItems, ScoredItems, fuse
+from model.live_catalog import LiveCatalog
 from service.engine import Leaves, SearchRows
 from service.snapshot import Snapshot
 
@@ -73,7 +73,7 @@ class Recommender:
     def recommend(self, snapshot: Snapshot, query: Query) -> Recommendation:
         """The best items for a query; the most popular ones if no item of its history is known."""
         started = time.perf_counter()
-        history, unknown = snapshot.catalog.item_ids.find_many(query.history)
+        history, unknown = snapshot.catalog.find_many(query.history)
         excluded = _excluded(snapshot.catalog, query, history)
         if not len(history):
             items = _popular(snapshot.catalog, excluded, query.k)
@@ -97,7 +97,7 @@ class Recommender:
         catalog, space = snapshot.catalog, snapshot.catalog.space
         modalities = [space.modality_index(modality) for modality in query.weights]
         latest = history[-snapshot.engine.max_history :]
-        tokens = [space.tokens(modality, catalog.codes[modality, latest]).ravel() for modality in modalities]
+        tokens = [space.tokens(modality, catalog.codes(modality, latest)).ravel() for modality in modalities]
         return SearchRows(
             tokens=np.stack(tokens),
             modality=np.array(modalities, dtype=np.int64),
@@ -116,14 +116,14 @@ def _join(snapshot: Snapshot, query: Query, found: Leaves, excluded: NDArray[np.
     return _recommended(fused, list(query.weights), query.k)
 
 
-def _excluded(catalog: Catalog, query: Query, history: NDArray[np.int64]) -> NDArray[np.int64]:
+def _excluded(catalog: LiveCatalog, query: Query, history: NDArray[np.int64]) -> NDArray[np.int64]:
     """Item indices ``(n,)`` that the answer must not hold, ascending."""
-    named, _ = catalog.item_ids.find_many(query.exclude)
+    named, _ = catalog.find_many(query.exclude)
     return np.unique(np.concatenate([named, history]) if query.exclude_seen else named)
 
 
 def _items(
-    catalog: Catalog, leaves: NDArray[np.int64], scores: NDArray[np.float32], excluded: NDArray[np.int64]
+    catalog: LiveCatalog, leaves: NDArray[np.int64], scores: NDArray[np.float32], excluded: NDArray[np.int64]
 ) -> ScoredItems:
     """The items on ``leaves`` ``(W,)`` in their order; those on one leaf share its score and stand by popularity."""
     leaves, scores = leaves[leaves >= 0], scores[leaves >= 0]
@@ -131,7 +131,7 @@ def _items(
     counts = catalog.trie.leaf_start[leaves + 1] - starts
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     items = catalog.trie.leaf_item[np.repeat(starts, counts) + within]
-    kept = ~np.isin(items, excluded)
+    kept = catalog.available[items] & ~np.isin(items, excluded)
     return ScoredItems(items[kept], np.repeat(scores, counts)[kept])
 
 
@@ -147,9 +147,9 @@ def _recommended(fused: FusedItems, modalities: list[str], k: int) -> list[Recom
     ]
 
 
-def _popular(catalog: Catalog, excluded: NDArray[np.int64], k: int) -> list[Recommended]:
+def _popular(catalog: LiveCatalog, excluded: NDArray[np.int64], k: int) -> list[Recommended]:
     """The k most popular items that are not excluded, each scored by its share of all events."""
-    candidates = catalog.popular[: k + len(excluded)]
-    items = candidates[~np.isin(candidates, excluded)][:k]
+    candidates = catalog.popular[: k + len(excluded) + catalog.hidden]
+    items = candidates[catalog.available[candidates] & ~np.isin(candidates, excluded)][:k]
     total = max(int(catalog.popularity.sum(dtype=np.int64)), 1)
     return [Recommended(int(item), float(catalog.popularity[item] / total), {}) for item in items]

@@ -11,6 +11,7 @@ from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.errors import BundleError
 from model.fusion import FusionConfig
+from model.live_catalog import LiveCatalog
 from service.engine import Engine, TrieInputs
 
 Source = Literal["bundle", "registry"]
@@ -22,7 +23,7 @@ class Snapshot:
 
     bundle: Bundle
     engine: Engine
-    catalog: Catalog
+    catalog: LiveCatalog
     trie: TrieInputs
     fusion: FusionConfig
     source: Source

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Path
 
 from service.dependencies import ServiceDep
@@ -18,17 +19,17 @@ async def read_item(item_id: ItemId, service: ServiceDep) -> ItemResponse:
     """An item's metadata and semantic IDs."""
     snapshot = service.snapshot()
     catalog = snapshot.catalog
-    item = catalog.item_ids.find(item_id)
+    item = catalog.find(item_id)
     if item is None:
         raise Problem(UNKNOWN_ITEM, f"catalog {snapshot.version} has no item with this id")
     metadata = catalog.metadata(item)
     return ItemResponse(
-        id=catalog.item_ids[item],
+        id=item_id,
         title=str(metadata.pop("title", "")),
         metadata=metadata,
         semantic_ids={
-            modality: codes.tolist()
-            for modality, codes in zip(catalog.space.modalities, catalog.codes[:, item], strict=True)
+            modality: catalog.codes(number, np.array([item]))[0].tolist()
+            for number, modality in enumerate(catalog.space.modalities)
         },
         popularity=int(catalog.popularity[item]),
         catalog_version=snapshot.version,

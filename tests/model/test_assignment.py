@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model import assignment
-from model.assignment import KEPT, MOVED_BEFORE, MOVED_LAST, SHARED, Codes, Floats, assign, collision_rate, place
+from model.assignment import (
+    KEPT,
+    MOVED_BEFORE,
+    MOVED_LAST,
+    SHARED,
+    Codes,
+    Floats,
+    assign,
+    collision_rate,
+    free_leaves,
+    place,
+)
 
 Code = tuple[int, ...]
 
@@ -122,6 +133,20 @@ def test_an_item_that_joins_gets_the_id_that_the_whole_catalogs_rule_gives_it(
         placed = place(latent, codebooks, _lookup(reserved, codebooks.shape[1]))
         assert placed.codes.tolist() == expected.codes[0].tolist()
         assert placed.outcome == expected.outcome[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(crowded_spaces())
+def test_the_next_free_leaf_is_the_rules_answer_when_the_ones_before_are_taken(
+    space: tuple[Floats, Floats, Codes],
+) -> None:
+    latents, codebooks, reserved = space
+    leaves = list(free_leaves(latents[0], codebooks, _lookup(reserved, codebooks.shape[1])))
+    for leaf in leaves:
+        expected = assign(latents[:1], codebooks, reserved)
+        assert (leaf.codes.tolist(), leaf.outcome) == (expected.codes[0].tolist(), expected.outcome[0])
+        reserved = np.concatenate([reserved, leaf.codes[None]])
+    assert assign(latents[:1], codebooks, reserved).outcome[0] == SHARED
 
 
 def _lookup(reserved: Codes, size: int) -> Callable[[tuple[int, ...]], NDArray[np.bool_]]:

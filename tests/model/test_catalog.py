@@ -129,3 +129,25 @@ def test_an_array_of_another_catalog_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "codes.npy", CODES[:, :2])
     with pytest.raises(BundleError, match="needs uint8"):
         Catalog.load(tmp_path)
+
+
+def test_deleted_and_unavailable_items_come_back_from_disk(tmp_path: Path) -> None:
+    counts = np.array([5, 5, 7])
+    built = Catalog.build(SPACE, CODES, ITEMS, counts, "s", np.array([2]), np.array([0]), live_seq=12)
+    built.save(tmp_path)
+    for catalog in (built, Catalog.load(tmp_path)):
+        assert (catalog.deleted.tolist(), catalog.unavailable.tolist(), catalog.live_seq) == ([2], [0], 12)
+        assert (len(catalog), catalog.trie.items, catalog.popular.tolist()) == (3, 2, [1, 0])
+        assert catalog.trie.item_leaf.tolist() == [[0, 0, -1], [1, 2, -1]]
+    assert built.version != build().version
+
+
+def test_a_catalog_saved_before_items_could_be_deleted_has_none(tmp_path: Path) -> None:
+    build().save(tmp_path)
+    for name in ("deleted.npy", "unavailable.npy"):
+        (tmp_path / name).unlink()
+    header = json.loads((tmp_path / "catalog.json").read_text())
+    del header["live_seq"]
+    (tmp_path / "catalog.json").write_text(json.dumps(header))
+    loaded = Catalog.load(tmp_path)
+    assert (loaded.deleted.tolist(), loaded.unavailable.tolist(), loaded.live_seq) == ([], [], 0)

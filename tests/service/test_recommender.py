@@ -15,6 +15,7 @@ from model.bundle import Bundle
 from model.catalog import Catalog
 from model.cold_start import cold_edges
 from model.fusion import FusionConfig, Rule
+from model.live_catalog import LiveCatalog
 from service.engine import Engine, SearchRows
 from service.recommender import Query, Recommendation, Recommender
 from service.snapshot import Snapshot
@@ -31,7 +32,7 @@ def make_snapshot(bundle: Path) -> MakeSnapshot:
 
     def make(catalog: Catalog) -> Snapshot:
         trie = engine.prepare(catalog.trie, np.ones(len(catalog), dtype=np.bool_), cold_share=0.0)
-        return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
+        return Snapshot(loaded, engine, LiveCatalog.of(catalog), trie, FusionConfig(), "bundle", datetime.now(UTC))
 
     return make
 
@@ -47,7 +48,7 @@ def recommend(snapshot: Snapshot, query: Query, rule: Rule = Rule.MEAN) -> Recom
 
 def found(snapshot: Snapshot, query: Query, rule: Rule = Rule.MEAN) -> list[tuple[str, float]]:
     answer = recommend(snapshot, query, rule)
-    return [(snapshot.catalog.item_ids[item.item], round(item.score, 5)) for item in answer.items]
+    return [(snapshot.catalog.item_id(item.item), round(item.score, 5)) for item in answer.items]
 
 
 def without(excluded: set[str]) -> Catalog:
@@ -61,7 +62,8 @@ def without(excluded: set[str]) -> Catalog:
 @pytest.mark.parametrize("beam", [1, 7, 50, 200])
 def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: int) -> None:
     catalog, search = snapshot.catalog, random_generator().search()
-    tokens = np.stack([SPACE.tokens(modality, catalog.codes[modality, [3, 9, 4]]).ravel() for modality in range(2)])
+    history = np.array([3, 9, 4])
+    tokens = np.stack([SPACE.tokens(modality, catalog.codes(modality, history)).ravel() for modality in range(2)])
     dead = np.full((2, SPACE.levels, 1), -1, dtype=np.int32)
     rows = SearchRows(tokens, np.array([0, 1]), dead, beam)
     trained = np.arange(ITEMS) % 3 > 0

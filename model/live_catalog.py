@@ -1,0 +1,235 @@
+"""The live catalog: a catalog on disk and what the live log says came after it.
+
+Items keep their numbers: those of the catalog below are 0 to N - 1, new ones follow in the order in which they came. A
+deleted item keeps its number and its codes, because histories name it, and leaves the trie. One object never changes;
+:meth:`LiveCatalog.apply` makes another that shares what is the same.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.catalog import Catalog
+from model.live_log import LiveItem, Standing
+from model.semantic_ids import IdSpace
+from model.trie import Trie, build_trie
+from model.trie_merge import delete_items, insert_items
+from model.trie_walk import children_of
+
+
+@dataclass(frozen=True, eq=False)
+class LiveCatalog:
+    """N items of the base and n that came later, in m modalities.
+
+    Attributes:
+        base: the catalog below.
+        sequence: up to which number of the live log it is current.
+        trie: the semantic IDs of all items that are not deleted.
+        deleted: ``(N + n,)`` bool, items that are gone.
+        available: ``(N + n,)`` bool, items that may be recommended, if they are not gone.
+        added_ids: the ids of the n items.
+        added_codes: ``(m, n, L)`` uint8, their codes.
+        upserted: metadata of the items that were upserted, by item number.
+        rows: item numbers of the n items, by id.
+    """
+
+    base: Catalog
+    sequence: int
+    trie: Trie
+    deleted: NDArray[np.bool_]
+    available: NDArray[np.bool_]
+    added_ids: Sequence[str]
+    added_codes: NDArray[np.uint8]
+    upserted: Mapping[int, Mapping[str, Any]]
+    rows: Mapping[str, int]
+
+    @classmethod
+    def of(cls, base: Catalog) -> "LiveCatalog":
+        """The catalog as it is on disk."""
+        deleted, available = np.zeros(len(base), dtype=np.bool_), np.ones(len(base), dtype=np.bool_)
+        deleted[base.deleted] = True
+        available[base.unavailable] = False
+        nothing = np.zeros((len(base.space.modalities), 0, base.space.levels), dtype=np.uint8)
+        return cls(base, base.live_seq, base.trie, deleted, available, (), nothing, {}, {})
+
+    @property
+    def version(self) -> str:
+        """The base's version, and behind a plus the sequence number if the log went further."""
+        return self.base.version if self.sequence == self.base.live_seq else f"{self.base.version}+{self.sequence}"
+
+    @property
+    def space(self) -> IdSpace:
+        """The ID space of the codes."""
+        return self.base.space
+
+    @property
+    def space_hash(self) -> str:
+        """Which codebooks the codes come from."""
+        return self.base.space_hash
+
+    def __len__(self) -> int:
+        """N + n, the number of items, with deleted ones."""
+        return len(self.deleted)
+
+    @property
+    def live_items(self) -> int:
+        """How many items were added or changed after the base."""
+        return len(self.added_ids) + sum(item < len(self.base) for item in self.upserted)
+
+    def find(self, item_id: str) -> int | None:
+        """The number of an item, deleted or not; None for an id that was never heard of."""
+        row = self.rows.get(item_id)
+        return self.base.item_ids.find(item_id) if row is None else row
+
+    def find_many(self, item_ids: Iterable[str]) -> tuple[NDArray[np.int64], int]:
+        """Numbers ``(n,)`` of the items that were heard of, in the order given, and how many were not."""
+        rows = [self.find(item_id) for item_id in item_ids]
+        found = [row for row in rows if row is not None]
+        return np.array(found, dtype=np.int64), len(rows) - len(found)
+
+    def item_id(self, item: int) -> str:
+        """The id of an item."""
+        return self.base.item_ids[item] if item < len(self.base) else self.added_ids[item - len(self.base)]
+
+    def metadata(self, item: int) -> dict[str, Any]:
+        """The metadata of an item, a copy; empty for a deleted one that the base does not have."""
+        if (upserted := self.upserted.get(item)) is not None:
+            return dict(upserted)
+        return self.base.metadata(item) if item < len(self.base) else {}
+
+    def codes(self, modality: int, items: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Codes ``(n, L)`` of items ``(n,)``."""
+        added = items >= len(self.base)
+        codes = np.empty((len(items), self.space.levels), dtype=np.uint8)
+        codes[~added] = self.base.codes[modality, items[~added]]
+        codes[added] = self.added_codes[modality, items[added] - len(self.base)]
+        return codes
+
+    @cached_property
+    def hidden(self) -> int:
+        """How many items are unavailable, deleted or not."""
+        return int((~self.available).sum())
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int32]:
+        """``(N + n,)`` how often each item occurs in training: new ones never."""
+        return np.concatenate([self.base.popularity, np.zeros(len(self.added_ids), dtype=np.int32)])
+
+    @cached_property
+    def popular(self) -> NDArray[np.int32]:
+        """Items that are not deleted, the most popular first, new ones last by id."""
+        added = sorted(range(len(self.added_ids)), key=self.added_ids.__getitem__)
+        back = np.setdiff1d(self.base.deleted, np.flatnonzero(self.deleted))
+        everyone = np.concatenate([self.base.popular, back, np.array(added, dtype=np.int32) + len(self.base)])
+        there: NDArray[np.int32] = everyone[~self.deleted[everyone]].astype(np.int32)
+        return there
+
+    @cached_property
+    def retired(self) -> Trie | None:
+        """The semantic IDs of deleted items, which nobody else may get; None if there are none."""
+        gone = np.flatnonzero(self.deleted)
+        if not len(gone):
+            return None
+        return build_trie(np.stack([self.codes(modality, gone) for modality in range(len(self.space.modalities))]))
+
+    def taken_under(self, modality: int, prefix: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which last codes ``(M,)`` are taken under a prefix of L - 1 codes, those of deleted items included."""
+        taken = np.zeros(self.space.codes, dtype=np.bool_)
+        for trie in (self.trie, self.retired):
+            if trie is not None:
+                taken[children_of(trie, modality, prefix)] = True
+        return taken
+
+    def standing(self, item_id: str) -> Standing | None:
+        """How an item stands, for the log; None for an id that was never heard of."""
+        item = self.find(item_id)
+        return None if item is None else Standing(bool(self.deleted[item]), bool(self.available[item]))
+
+    def apply(self, sequence: int, items: Iterable[LiveItem]) -> "LiveCatalog":
+        """The catalog after changes, all of them at once.
+
+        An item that is new and has no codes is passed over: it is of another ID space, or was deleted before it had
+        any. Items of the base keep the base's codes.
+        """
+        draft = _Draft(self)
+        for item in items:
+            draft.change(item)
+        return draft.finish(self, sequence)
+
+    def rank(self, item: int) -> tuple[int, bytes]:
+        """The order of items on one leaf: by training count, then id."""
+        count = int(self.base.popularity[item]) if item < len(self.base) else 0
+        return -count, self.item_id(item).encode()
+
+
+class _Draft:
+    """A live catalog in the making."""
+
+    def __init__(self, before: LiveCatalog) -> None:
+        self._before = before
+        self._rows, self._ids, self._upserted = dict(before.rows), list(before.added_ids), dict(before.upserted)
+        self._codes: list[NDArray[np.uint8]] = []
+        self._deleted: dict[int, bool] = {}
+        self._available: dict[int, bool] = {}
+
+    def change(self, item: LiveItem) -> None:
+        """Notes the latest state of an item."""
+        row = self._rows.get(item.item_id)
+        row = self._before.find(item.item_id) if row is None else row
+        if row is None:
+            if item.codes is None:
+                return
+            row = len(self._before.base) + len(self._ids)
+            self._rows[item.item_id] = row
+            self._ids.append(item.item_id)
+            space = self._before.space
+            codes = np.frombuffer(item.codes, dtype=np.uint8)
+            self._codes.append(codes.reshape(len(space.modalities), space.levels))
+        self._deleted[row], self._available[row] = item.deleted, item.available
+        if item.metadata is not None:
+            self._upserted[row] = item.metadata
+        else:
+            self._upserted.pop(row, None)
+
+    def finish(self, before: LiveCatalog, sequence: int) -> LiveCatalog:
+        """Brings the arrays up to date."""
+        more = len(self._codes)
+        deleted = np.concatenate([before.deleted, np.ones(more, dtype=np.bool_)])  # until they are in the trie
+        leaving = [row for row, gone in self._deleted.items() if gone and not deleted[row]]
+        joining = [row for row, gone in self._deleted.items() if deleted[row] and not gone]
+        deleted[list(self._deleted)] = list(self._deleted.values())
+        available = np.concatenate([before.available, np.ones(more, dtype=np.bool_)])
+        available[list(self._available)] = list(self._available.values())
+        added = np.concatenate([before.added_codes, np.stack(self._codes, axis=1)], axis=1) if more else None
+        after = LiveCatalog(
+            base=before.base,
+            sequence=sequence,
+            trie=before.trie,
+            deleted=deleted,
+            available=available,
+            added_ids=self._ids,
+            added_codes=before.added_codes if added is None else added,
+            upserted=self._upserted,
+            rows=self._rows,
+        )
+        return _with_trie(after, leaving, joining) if leaving or joining else after
+
+
+def _with_trie(catalog: LiveCatalog, leaving: list[int], joining: list[int]) -> LiveCatalog:
+    """The catalog with a trie that some items have left and some have joined."""
+    trie, size = catalog.trie, len(catalog)
+    if leaving:
+        trie = delete_items(trie, leaving, _stacked(catalog, leaving), size)
+    if joining:
+        trie = insert_items(trie, joining, _stacked(catalog, joining), catalog.rank, size)
+    return replace(catalog, trie=trie)
+
+
+def _stacked(catalog: LiveCatalog, items: list[int]) -> NDArray[np.uint8]:
+    """Codes ``(m, n, L)`` of items (n)."""
+    numbers = np.array(items)
+    return np.stack([catalog.codes(modality, numbers) for modality in range(len(catalog.space.modalities))])
