@@ -141,12 +141,13 @@ def test_the_next_free_leaf_is_the_rules_answer_when_the_ones_before_are_taken(
     space: tuple[Floats, Floats, Codes],
 ) -> None:
     latents, codebooks, reserved = space
-    leaves = list(free_leaves(latents[0], codebooks, _lookup(reserved, codebooks.shape[1])))
-    for leaf in leaves:
-        expected = assign(latents[:1], codebooks, reserved)
-        assert (leaf.codes.tolist(), leaf.outcome) == (expected.codes[0].tolist(), expected.outcome[0])
-        reserved = np.concatenate([reserved, leaf.codes[None]])
-    assert assign(latents[:1], codebooks, reserved).outcome[0] == SHARED
+    for latent in latents[:2]:
+        taken = reserved
+        for leaf in list(free_leaves(latent, codebooks, _lookup(reserved, codebooks.shape[1]))):
+            expected = assign(latent[None], codebooks, taken)
+            assert (leaf.codes.tolist(), leaf.outcome) == (expected.codes[0].tolist(), expected.outcome[0])
+            taken = np.concatenate([taken, leaf.codes[None]])
+        assert assign(latent[None], codebooks, taken).outcome[0] == SHARED
 
 
 def _lookup(reserved: Codes, size: int) -> Callable[[tuple[int, ...]], NDArray[np.bool_]]:
