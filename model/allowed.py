@@ -19,7 +19,7 @@ class Allowed(NamedTuple):
     Attributes:
         items: ``(N,)`` bool, by item index.
         edges: ``(E,)`` bool, the search's input ``edge_allowed``.
-        total: how many items are allowed.
+        total: how many items of the trie are allowed.
     """
 
     items: NDArray[np.bool_]
@@ -34,7 +34,8 @@ class Allowed(NamedTuple):
     @classmethod
     def of(cls, trie: Trie, items: NDArray[np.bool_]) -> "Allowed":
         """What a mask ``(N,)`` over item indices allows in a trie of these items, or of some of them."""
-        return cls(items, allowed_edges(trie, items), int(items.sum()))
+        standing = items[trie.leaf_item[: trie.items]]
+        return cls(items, allowed_edges(trie, items), int(standing.sum()))
 
 
 def allowed_edges(trie: Trie, items: NDArray[np.bool_]) -> NDArray[np.bool_]:

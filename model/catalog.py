@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model.attribute_files import INDEX_FILE, ColumnsBuilder, load_columns, save_columns
-from model.attributes import AttributeColumns, Selection
+from model.attributes import AttributeColumns
 from model.config import Config
 from model.errors import BundleError, ConfigError, DataError
-from model.filters import Filter
 from model.semantic_ids import IdSpace
 from model.string_table import StringColumn, StringTable, map_array
 from model.trie import Trie, build_trie
@@ -160,20 +159,6 @@ class Catalog:
         """The metadata of an item, parsed when asked for."""
         parsed: dict[str, Any] = json.loads(self.attributes.raw(item))
         return parsed
-
-    def allowed_items(self, rule: Filter | None, items: NDArray[np.integer] | None = None) -> NDArray[np.bool_] | None:
-        """Which items a filter allows; None if every item is allowed.
-
-        Args:
-            rule: the filter; without one, every item that is available is allowed, which here are all.
-            items: ``(n,)`` item indices to ask for; all N items if not given.
-
-        Returns:
-            ``(n,)`` or ``(N,)`` bool.
-        """
-        if rule is None:
-            return None
-        return rule.mask(self.columns if items is None else Selection(self.columns, items))
 
     def save(self, folder: Path) -> None:
         """Writes the catalog into ``folder``, which must exist."""

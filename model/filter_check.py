@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator
 
 from model.attributes import AttributeColumns, Kind, Value, kind_of
-from model.conditions import CATEGORY, Category, In, Membership, Place, Range
+from model.conditions import Category, In, Membership, Place, Range
 from model.errors import FilterError
 from model.filters import Filter
 
@@ -36,12 +36,16 @@ def check_filter(rule: Filter, columns: AttributeColumns) -> list[str]:
     return hints[:SHOWN]
 
 
+def check_attribute(name: str, columns: AttributeColumns, field: str) -> None:
+    """Raises FilterError, which names ``field``, unless an item has a value of the attribute."""
+    if not columns.kinds(name):
+        raise FilterError(field, f"no item has an attribute {name!r}; {_names(columns, name)}")
+
+
 def _check_kinds(columns: AttributeColumns, place: Place, name: str, asked: list[tuple[Place, Kind]]) -> None:
     """Raises FilterError unless the attribute has values of all types asked for."""
+    check_attribute(name, columns, _path((*place, "category" if asked[0][0][0] == "category" else "attribute")))
     kinds = columns.kinds(name)
-    if not kinds:
-        field = CATEGORY if name == CATEGORY and "attribute" not in place else "attribute"
-        raise FilterError(_path((*place, field)), f"no item has an attribute {name!r}; {_names(columns, name)}")
     for inner, kind in asked:
         if kind not in kinds:
             has = " and ".join(f"{each}s" for each in kinds)

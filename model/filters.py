@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
-from model.attributes import Columns, attributes_of
+from model.attributes import Columns, Value, attributes_of
 from model.conditions import Available, Canonical, Category, Equals, Form, In, Place, Range
 
 MAX_DEPTH = 8
@@ -219,3 +219,11 @@ def _joined(word: str, forms: Sequence[Form]) -> Canonical:
         for part in canonical[1] if canonical[0] == word else [canonical]:
             parts[json.dumps(part)] = part
     return parts.popitem()[1] if len(parts) == 1 else [word, [parts[key] for key in sorted(parts)]]
+
+
+def has_one_of(values: Mapping[str, Sequence[Value]]) -> Filter:
+    """The filter of items that have one of some values of some attributes, whether or not they are available."""
+    conditions: list[AnyForm] = [In.model_construct(attribute=name, in_=list(some)) for name, some in values.items()]
+    either: list[AnyForm] = [Available.model_construct(available=flag) for flag in (True, False)]
+    forms: list[AnyForm] = [AnyOf.model_construct(any_=conditions), AnyOf.model_construct(any_=either)]
+    return Filter.model_construct(All.model_construct(all_=forms))

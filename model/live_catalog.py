@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.attribute_files import ColumnsBuilder
+from model.attributes import AttributeColumns, Selection
 from model.catalog import Catalog
+from model.filters import Filter
 from model.live_log import LiveItem, Standing
 from model.semantic_ids import IdSpace
+from model.string_table import NO_ROW
 from model.trie import Trie, build_trie
 from model.trie_merge import delete_items, insert_items
 from model.trie_walk import children_of
@@ -85,11 +89,13 @@ class LiveCatalog:
         row = self.rows.get(item_id)
         return self.base.item_ids.find(item_id) if row is None else row
 
-    def find_many(self, item_ids: Iterable[str]) -> tuple[NDArray[np.int64], int]:
-        """Numbers ``(n,)`` of the items that were heard of, in the order given, and how many were not."""
-        rows = [self.find(item_id) for item_id in item_ids]
-        found = [row for row in rows if row is not None]
-        return np.array(found, dtype=np.int64), len(rows) - len(found)
+    def find_rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The number of each item ``(n,)``, -1 of an id that was never heard of; all are searched for at once."""
+        rows = self.base.item_ids.find_rows(item_ids)
+        if self.rows:
+            for place in np.flatnonzero(rows == NO_ROW).tolist():
+                rows[place] = self.rows.get(item_ids[place], NO_ROW)
+        return rows
 
     def item_id(self, item: int) -> str:
         """The id of an item."""
@@ -108,6 +114,52 @@ class LiveCatalog:
         codes[~added] = self.base.codes[modality, items[~added]]
         codes[added] = self.added_codes[modality, items[added] - len(self.base)]
         return codes
+
+    def allowed_items(self, rule: Filter | None, items: NDArray[np.integer] | None = None) -> NDArray[np.bool_] | None:
+        """Which items may be recommended under a filter; deleted ones never, unavailable ones if it says so.
+
+        Args:
+            rule: the filter; without one, all that are available.
+            items: ``(n,)`` item numbers to ask for; all N + n items if not given.
+
+        Returns:
+            ``(n,)`` or ``(N + n,)`` bool; None if every item in the trie is allowed.
+        """
+        if rule is None and not self.hidden:
+            return None
+        available = self.available if items is None else self.available[items]
+        standing = ~(self.deleted if items is None else self.deleted[items])
+        if rule is None:
+            return available & standing
+        return self._satisfying(rule, items, available) & standing
+
+    def _satisfying(
+        self, rule: Filter, items: NDArray[np.integer] | None, available: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which items a filter lets pass: those of the base by its columns, changed and added ones one by one."""
+        mask = np.zeros(len(available), dtype=np.bool_)
+        changed = np.fromiter(self.upserted, dtype=np.int64, count=len(self.upserted))
+        if items is None:
+            mask[: len(self.base)] = rule.mask(self.base.columns, available[: len(self.base)])
+            places = numbers = changed
+        else:
+            old = items < len(self.base)
+            mask[old] = rule.mask(Selection(self.base.columns, items[old]), available[old])
+            places = np.flatnonzero(np.isin(items, changed))
+            numbers = items[places]
+        for place, number in zip(places.tolist(), numbers.tolist(), strict=True):
+            mask[place] = rule.matches(self.upserted[number], bool(available[place]))
+        return mask
+
+    @cached_property
+    def changed_columns(self) -> AttributeColumns | None:
+        """What attributes the items have that were upserted, which the base's columns do not know; None without any."""
+        if not self.upserted:
+            return None
+        columns = ColumnsBuilder()
+        for metadata in self.upserted.values():
+            columns.add(metadata)
+        return columns.build()
 
     @cached_property
     def hidden(self) -> int:

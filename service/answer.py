@@ -2,9 +2,11 @@
 
 import time
 
+from model.errors import FilterError
+from model.filter_check import check_attribute, check_filter
 from model.live_catalog import LiveCatalog
 from service.problems import invalid
-from service.recommender import Query, Recommendation
+from service.query import AttributeCap, Cap, PrefixCap, Query, Recommendation
 from service.scheduler import Leaving
 from service.schemas import RecommendedItem, RecommendRequest, RecommendResponse
 from service.service import Service
@@ -28,6 +30,7 @@ async def answer(service: Service, request: RecommendRequest, leaving: Leaving) 
     settings, snapshot = service.settings, service.snapshot()
     check_limits(request, settings)
     weights = effective_weights(request, settings, snapshot.catalog.space.modalities)
+    hints = check_rules(request, snapshot.catalog)
     with service.scheduler.admit(min(request.timeout or settings.deadline, settings.deadline)) as ticket:
         history, degraded = await _history(service, request)
         stored = time.perf_counter()
@@ -38,12 +41,15 @@ async def answer(service: Service, request: RecommendRequest, leaving: Leaving) 
             weights=weights,
             exclude=tuple(request.exclude),
             exclude_seen=request.exclude_seen,
+            filter=request.filter,
+            allow=None if request.allow is None else tuple(request.allow),
+            caps=_caps(request),
         )
         ran = await ticket.run(lambda: service.recommender.recommend(snapshot, query), leaving)
     seconds = {"store": stored - started, "queue": ran.waited, **ran.result.seconds}
     seconds["total"] = time.perf_counter() - started
     _observe(service, ran.result, seconds)
-    return _response(snapshot, query, ran.result, degraded, seconds)
+    return _response(snapshot, query, ran.result, hints, degraded, seconds)
 
 
 def check_limits(request: RecommendRequest, settings: Settings) -> None:
@@ -67,6 +73,29 @@ def effective_weights(request: RecommendRequest, settings: Settings, modalities:
     return searched
 
 
+def check_rules(request: RecommendRequest, catalog: LiveCatalog) -> list[str]:
+    """Raises a 422 for what this catalog cannot apply; returns hints about values that no item has."""
+    space = catalog.space
+    for modality, limit in request.max_per_prefix.items():
+        if modality not in space.modalities:
+            raise invalid(f"body.max_per_prefix.{modality}", f"no such modality; there are {list(space.modalities)}")
+        if limit.depth > space.levels:
+            raise invalid(f"body.max_per_prefix.{modality}.depth", f"an ID has {space.levels} codes, not {limit.depth}")
+    try:
+        for name in request.max_per:
+            check_attribute(name, catalog.columns, f"max_per.{name}")
+        return [] if request.filter is None else check_filter(request.filter, catalog.columns)
+    except FilterError as error:
+        raise invalid(f"body.{error.field}", error.message) from error
+
+
+def _caps(request: RecommendRequest) -> tuple[Cap, ...]:
+    """The caps of a request."""
+    by_value = [AttributeCap(name, most) for name, most in request.max_per.items()]
+    by_prefix = [PrefixCap(modality, each.depth, each.items) for modality, each in request.max_per_prefix.items()]
+    return (*by_value, *by_prefix)
+
+
 async def _history(service: Service, request: RecommendRequest) -> tuple[list[str], list[str]]:
     """The stored history followed by the given one, and what had to be done without."""
     degraded = ["catalog"] if service.stale else []
@@ -85,22 +114,45 @@ def _observe(service: Service, result: Recommendation, seconds: dict[str, float]
         service.metrics.stage.labels(stage=stage).observe(duration)
     service.metrics.unknown_items.inc(result.unknown_items)
     service.metrics.fallbacks.inc(not result.generated)
+    if result.filter_known is not None:
+        service.metrics.filters.labels(result="hit" if result.filter_known else "miss").inc()
 
 
 def _response(
-    snapshot: Snapshot, query: Query, result: Recommendation, degraded: list[str], seconds: dict[str, float]
+    snapshot: Snapshot,
+    query: Query,
+    result: Recommendation,
+    hints: list[str],
+    degraded: list[str],
+    seconds: dict[str, float],
 ) -> RecommendResponse:
     """Item indices become ids and metadata."""
-    found = len(result.items)
     return RecommendResponse(
         items=_items(snapshot.catalog, result),
-        note=None if found == query.k else f"{found} of {query.k} items: the rest of the catalog is excluded",
+        note="; ".join([*_shortage(query, result), *hints]) or None,
         degraded=degraded,
         unknown_items=result.unknown_items,
+        unknown_allowed=result.unknown_allowed,
         catalog_version=snapshot.version,
         model_version=snapshot.model_version,
         timings_ms={stage: round(duration * 1e3, 3) for stage, duration in seconds.items()},
     )
+
+
+def _shortage(query: Query, result: Recommendation) -> list[str]:
+    """Why there are fewer items than asked for; nothing if there are as many."""
+    found = len(result.items)
+    if found == query.k:
+        return []
+    said = f"{found} of {query.k} items"
+    if found < result.reachable:
+        return [f"{said}: max_per lets no other of {result.reachable} items pass"]
+    rules = [
+        name for name, given in (("the allow list", query.allow), ("the filter", query.filter)) if given is not None
+    ]
+    if not rules:
+        return [f"{said}: the rest of the catalog is excluded"]
+    return [f"{said}: {' and '.join([*rules, 'the exclusions'])} leave no more"]
 
 
 def _items(catalog: LiveCatalog, result: Recommendation) -> list[RecommendedItem]:

@@ -27,6 +27,8 @@ class TrieInputs(NamedTuple):
 
     values: dict[str, Any]
     first_leaf: int
+    edge_cold: NDArray[np.bool_]
+    cold_share: float
 
 
 class SearchRows(NamedTuple):
@@ -97,14 +99,23 @@ class Engine:
             trained: ``(N,)``, which of its items the generator saw in training.
             cold_share: what the others take from the codes nearby (:mod:`model.beam_search`); 0 to 1.
         """
+        return self.place(trie, cold_edges(trie, trained), cold_share)
+
+    def place(self, trie: Trie, edge_cold: NDArray[np.bool_], cold_share: float) -> TrieInputs:
+        """As :meth:`prepare`, given the edges ``(E,)`` that lead to no trained item."""
         arrays: dict[str, NDArray[Any]] = {
             "child_start": trie.child_start,
             "child_code": trie.child_code,
             "edge_allowed": np.ones(len(trie.child_code), dtype=np.bool_),
-            "edge_cold": cold_edges(trie, trained),
+            "edge_cold": edge_cold,
             "cold_share": np.array(cold_share, dtype=np.float32),
         }
-        return TrieInputs({name: self._value(array) for name, array in arrays.items()}, trie.first_leaf)
+        values = {name: self._value(array) for name, array in arrays.items()}
+        return TrieInputs(values, trie.first_leaf, edge_cold, cold_share)
+
+    def restrict(self, trie: TrieInputs, edge_allowed: NDArray[np.bool_]) -> TrieInputs:
+        """The same trie with a filter: ``(E,)`` bool, the edges that lead to allowed items."""
+        return trie._replace(values=trie.values | {"edge_allowed": self._value(edge_allowed)})
 
     def search(self, trie: TrieInputs, rows: SearchRows) -> Leaves:
         """Searches all rows in one run; it holds no lock and leaves the interpreter free meanwhile."""

@@ -21,7 +21,8 @@ from model.live_catalog import LiveCatalog
 from model.registry import Registry
 from service.engine import Engine
 from service.metrics import Metrics
-from service.recommender import Query, Recommender
+from service.query import Query
+from service.recommender import Recommender
 from service.settings import Settings
 from service.snapshot import Live, Snapshot, Source, check_space
 
@@ -119,6 +120,7 @@ class Loader:
             datetime.now(UTC),
         )
         check_answer(self._recommender, snapshot)
+        self._recommender.filters.prepare(snapshot)
         self._live.replace(snapshot)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)
         log.info("serving catalog", extra={"catalog_version": catalog.version, "items": len(catalog), "source": source})

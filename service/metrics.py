@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-STAGES = ("queue", "store", "prepare", "search", "fuse", "total")
+STAGES = ("queue", "store", "filter", "prepare", "search", "fuse", "total")
 BUCKETS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
 
 
@@ -30,6 +30,8 @@ class Metrics:
         abandoned: requests whose client left while they waited.
         unknown_items: items of histories that the catalog lacks.
         fallbacks: answers with popular items because no item of the history was known.
+        filters: requests with a filter, by whether what it allows was known already.
+        filter_bytes: bytes kept of what filters allow.
         degraded: 1 while something is missing, by what.
         events: events stored, without repeated ones.
         ignored_events: events that changed nothing: repeated ones, and ones too old for a full history.
@@ -65,6 +67,8 @@ class Metrics:
         self.abandoned = self._counter("macrec_abandoned", "Requests whose client left while they waited.")
         self.unknown_items = self._counter("macrec_unknown_items", "Items of histories that the catalog lacks.")
         self.fallbacks = self._counter("macrec_fallbacks", "Answers with popular items for want of a known history.")
+        self.filters = Counter("macrec_filters", "Requests with a filter.", ["result"], registry=self.registry)
+        self.filter_bytes = self._gauge("macrec_filter_cache_bytes", "Bytes kept of what filters allow.")
         self.events = self._counter("macrec_events", "Events stored.")
         self.ignored_events = self._counter("macrec_ignored_events", "Events that changed nothing.")
         self.deleted_users = self._counter("macrec_deleted_users", "Users forgotten on request.")
@@ -110,6 +114,8 @@ class Metrics:
             self.swaps.labels(result=result)
         for result in ("done", "failed"):
             self.compactions.labels(result=result)
+        for result in ("hit", "miss"):
+            self.filters.labels(result=result)
         for reason in ("catalog", "histories"):
             self.degraded.labels(reason=reason)
 

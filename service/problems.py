@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from model.filters import TAG
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:macrec:problem:"
 MAX_ERRORS = 20
@@ -106,10 +108,7 @@ async def answer_http_exception(request: Request, error: Exception) -> JSONRespo
 async def answer_validation_error(request: Request, error: Exception) -> JSONResponse:
     """The handler of bodies, paths and queries that break their schema; what was sent is not echoed."""
     assert isinstance(error, RequestValidationError)
-    found = [
-        FieldError(field=".".join(map(str, each["loc"])), message=str(each["msg"]))
-        for each in error.errors()[:MAX_ERRORS]
-    ]
+    found = [FieldError(field=_field(each["loc"]), message=str(each["msg"])) for each in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{each.field}: {each.message}" for each in found)
     return problem_response(Problem(INVALID, detail, errors=found), request.scope.get("request_id"))
 
@@ -126,6 +125,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in statuses
     }
+
+
+def _field(location: Sequence[object]) -> str:
+    """Where something is wrong, without the parts that name the form of a filter rather than a field."""
+    return ".".join(str(part) for part in location if not str(part).startswith(TAG))
 
 
 def _slug(status: HTTPStatus) -> str:

@@ -4,152 +4,160 @@ It knows a snapshot and one query, and nothing of users, HTTP or stores.
 """
 
 import time
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusedItems, ScoredItems, fuse
-from model.live_catalog import LiveCatalog
-from service.engine import Leaves, SearchRows
+from service.diversity import MAX_ROUNDS, Groups
+from service.engine import SearchRows
+from service.filter_cache import FilterCache
+from service.popular import popular_items
+from service.query import Query, Recommendation, Recommended
+from service.scope import CatalogScope, Items, ListScope, Scope, excluded_items, listed_items
 from service.snapshot import Snapshot
 
-
-@dataclass(frozen=True)
-class Query:
-    """What is asked.
-
-    Attributes:
-        history: item ids, oldest first; unknown ones are skipped.
-        k: how many items to recommend.
-        beam: width of the search.
-        weights: of the modalities that are searched, all above 0, at least one.
-        exclude: item ids never to recommend.
-        exclude_seen: whether the whole history is excluded too.
-    """
-
-    history: tuple[str, ...]
-    k: int
-    beam: int
-    weights: dict[str, float]
-    exclude: tuple[str, ...] = ()
-    exclude_seen: bool = True
+LEAST_POPULAR = 256
+"""Popular items that are looked at in one go where caps may keep some of them out."""
 
 
-class Recommended(NamedTuple):
-    """One recommendation: item index, score, and its rank in the list of each modality that found it."""
+class Stages:
+    """Seconds of the stages of one answer."""
 
-    item: int
-    score: float
-    ranks: dict[str, int]
+    def __init__(self) -> None:
+        """Begins with none."""
+        self.seconds: dict[str, float] = {}
 
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The answer, best first.
-
-    Attributes:
-        items: at most k.
-        generated: whether the items come from the search; False for the most popular ones.
-        unknown_items: how many items of the history the catalog lacks.
-        seconds: time of each stage: prepare, search, fuse.
-    """
-
-    items: list[Recommended]
-    generated: bool
-    unknown_items: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time of a ``with`` block to a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
 class Recommender:
-    """Answers queries."""
+    """Answers queries; threads may share it."""
 
-    def __init__(self, max_beam: int) -> None:
-        """Searches with at most ``max_beam`` beams."""
+    def __init__(self, max_beam: int, filters: FilterCache | None = None) -> None:
+        """Searches with at most ``max_beam`` beams, and keeps what filters allow in ``filters``."""
         self.max_beam = max_beam
+        self.filters = filters or FilterCache()
 
     def recommend(self, snapshot: Snapshot, query: Query) -> Recommendation:
         """The best items for a query; the most popular ones if no item of its history is known."""
-        started = time.perf_counter()
-        history, unknown = snapshot.catalog.find_many(query.history)
-        excluded = _excluded(snapshot.catalog, query, history)
-        if not len(history):
-            items = _popular(snapshot.catalog, excluded, query.k)
-            return Recommendation(items, False, unknown, {"prepare": time.perf_counter() - started})
-        rows = self._rows(snapshot, query, history, excluded)
-        prepared = time.perf_counter()
-        found = snapshot.engine.search(snapshot.trie, rows)
-        searched = time.perf_counter()
-        items = _join(snapshot, query, found, excluded)
-        seconds = {
-            "prepare": prepared - started,
-            "search": searched - prepared,
-            "fuse": time.perf_counter() - searched,
-        }
-        return Recommendation(items, True, unknown, seconds)
+        stages = Stages()
+        with stages.timed("prepare"):
+            rows = snapshot.catalog.find_rows(query.history)
+            history = rows[rows >= 0]
+            excluded = excluded_items(snapshot.catalog, query, history)
+        scope, unknown_allowed, filter_known = self._scope(snapshot, query, excluded, stages)
 
-    def _rows(
-        self, snapshot: Snapshot, query: Query, history: NDArray[np.int64], excluded: NDArray[np.int64]
-    ) -> SearchRows:
+        def ranking(scope: Scope) -> list[Recommended]:
+            if len(history):
+                return self._found(snapshot, query, history, scope, stages)
+            with stages.timed("prepare"):
+                return popular_items(snapshot.catalog, scope, max(query.k, LEAST_POPULAR) if query.caps else query.k)
+
+        items = self._fill(snapshot, query, scope, ranking, stages)
+        return Recommendation(
+            items=items,
+            generated=bool(len(history)),
+            unknown_items=len(rows) - len(history),
+            reachable=scope.reachable,
+            unknown_allowed=unknown_allowed,
+            filter_known=filter_known,
+            seconds=stages.seconds,
+        )
+
+    def _scope(
+        self, snapshot: Snapshot, query: Query, excluded: Items, stages: Stages
+    ) -> tuple[Scope, int, bool | None]:
+        """What the query may find, how many ids of its allow list are unknown, and whether its filter was known."""
+        if query.allow is not None:
+            with stages.timed("filter"):
+                listed, unknown = listed_items(snapshot.catalog, query, query.allow, excluded)
+            return ListScope(snapshot, listed), unknown, None
+        if query.filter is None:
+            restriction, _ = self.filters.get(snapshot, None)
+            return CatalogScope(snapshot, restriction, excluded), 0, None
+        with stages.timed("filter"):
+            restriction, known = self.filters.get(snapshot, query.filter)
+        return CatalogScope(snapshot, restriction, excluded), 0, known
+
+    def _fill(
+        self,
+        snapshot: Snapshot,
+        query: Query,
+        scope: Scope,
+        ranking: Callable[[Scope], list[Recommended]],
+        stages: Stages,
+    ) -> list[Recommended]:
+        """The first k of a ranking, or of several where caps keep items of the first out (:mod:`service.diversity`)."""
+        if not query.caps:
+            return ranking(scope)[: query.k] if scope.reachable else []
+        groups = Groups(snapshot.catalog, query.caps)
+        found: list[Recommended] = []
+        for _ in range(MAX_ROUNDS):
+            if not scope.reachable:
+                break
+            ranked = ranking(scope)
+            with stages.timed("fuse"):
+                found += [ranked[place] for place in groups.take([item.item for item in ranked], query.k - len(found))]
+            if len(found) == query.k:
+                break
+            with stages.timed("prepare"):
+                scope = scope.without([item.item for item in found], groups)
+        return found
+
+    def _found(
+        self, snapshot: Snapshot, query: Query, history: Items, scope: Scope, stages: Stages
+    ) -> list[Recommended]:
+        """All items that one search finds, joined over the modalities."""
+        with stages.timed("prepare"):
+            rows = self._rows(snapshot, query, history, scope)
+        with stages.timed("search"):
+            leaves, scores = snapshot.engine.search(scope.inputs, rows)
+        with stages.timed("fuse"):
+            lists = [_items(scope, *each) for each in zip(leaves, scores, strict=True)]
+            weights = list(query.weights.values())
+            fused = fuse(lists, weights, snapshot.catalog.space.levels, snapshot.fusion)
+            return _recommended(fused, list(query.weights), None if query.caps else query.k)
+
+    def _rows(self, snapshot: Snapshot, query: Query, history: Items, scope: Scope) -> SearchRows:
         """One row per modality, of equal length because every item has L codes in each."""
-        catalog, space = snapshot.catalog, snapshot.catalog.space
+        space = snapshot.catalog.space
         modalities = [space.modality_index(modality) for modality in query.weights]
         latest = history[-snapshot.engine.max_history :]
-        tokens = [space.tokens(modality, catalog.codes(modality, latest)).ravel() for modality in modalities]
+        tokens = [space.tokens(each, snapshot.catalog.codes(each, latest)).ravel() for each in modalities]
         return SearchRows(
             tokens=np.stack(tokens),
             modality=np.array(modalities, dtype=np.int64),
-            dead_edges=pack_dead_edges([dead_edges(catalog.trie, modality, excluded) for modality in modalities]),
+            dead_edges=scope.dead_edges(modalities),
             beam=min(max(query.beam, query.k), self.max_beam),
         )
 
 
-def _join(snapshot: Snapshot, query: Query, found: Leaves, excluded: NDArray[np.int64]) -> list[Recommended]:
-    """Leaves to items, lists to one list."""
-    lists = [
-        _items(snapshot.catalog, leaves, scores, excluded)
-        for leaves, scores in zip(found.leaves, found.scores, strict=True)
-    ]
-    fused = fuse(lists, list(query.weights.values()), snapshot.catalog.space.levels, snapshot.fusion)
-    return _recommended(fused, list(query.weights), query.k)
-
-
-def _excluded(catalog: LiveCatalog, query: Query, history: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Item indices ``(n,)`` that the answer must not hold, ascending."""
-    named, _ = catalog.find_many(query.exclude)
-    return np.unique(np.concatenate([named, history]) if query.exclude_seen else named)
-
-
-def _items(
-    catalog: LiveCatalog, leaves: NDArray[np.int64], scores: NDArray[np.float32], excluded: NDArray[np.int64]
-) -> ScoredItems:
+def _items(scope: Scope, leaves: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredItems:
     """The items on ``leaves`` ``(W,)`` in their order; those on one leaf share its score and stand by popularity."""
     leaves, scores = leaves[leaves >= 0], scores[leaves >= 0]
-    starts = catalog.trie.leaf_start[leaves]
-    counts = catalog.trie.leaf_start[leaves + 1] - starts
+    starts = scope.trie.leaf_start[leaves]
+    counts = scope.trie.leaf_start[leaves + 1] - starts
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    items = catalog.trie.leaf_item[np.repeat(starts, counts) + within]
-    kept = catalog.available[items] & ~np.isin(items, excluded)
+    items = scope.trie.leaf_item[np.repeat(starts, counts) + within]
+    kept = scope.keeps(items)
     return ScoredItems(items[kept], np.repeat(scores, counts)[kept])
 
 
-def _recommended(fused: FusedItems, modalities: list[str], k: int) -> list[Recommended]:
-    """The first k of the joined list."""
+def _recommended(fused: FusedItems, modalities: list[str], count: int | None) -> list[Recommended]:
+    """The first ``count`` of the joined list, or all of it."""
     return [
         Recommended(
             int(item),
             float(score),
             {modality: int(rank) for modality, rank in zip(modalities, ranks, strict=True) if rank},
         )
-        for item, score, ranks in zip(fused.items[:k], fused.scores[:k], fused.list_ranks[:k], strict=True)
+        for item, score, ranks in zip(fused.items[:count], fused.scores[:count], fused.list_ranks[:count], strict=True)
     ]
-
-
-def _popular(catalog: LiveCatalog, excluded: NDArray[np.int64], k: int) -> list[Recommended]:
-    """The k most popular items that are not excluded, each scored by its share of all events."""
-    candidates = catalog.popular[: k + len(excluded) + catalog.hidden]
-    items = candidates[catalog.available[candidates] & ~np.isin(candidates, excluded)][:k]
-    total = max(int(catalog.popularity.sum(dtype=np.int64)), 1)
-    return [Recommended(int(item), float(catalog.popularity[item] / total), {}) for item in items]

@@ -5,12 +5,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from model.conditions import Name
+from model.filters import Filter
 from model.fusion import FusionConfig
 
 MAX_ID_LENGTH = 512
 MAX_HISTORY = 1_000
 MAX_EXCLUDED = 10_000
 MAX_EVENTS = 1_000
+MAX_ALLOWED = 100_000
+MAX_CAPS = 4
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -28,6 +32,13 @@ class Response(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
+class PrefixLimit(Body):
+    """How many items may share the beginning of their semantic IDs."""
+
+    depth: int = Field(ge=1, description="How many codes are the beginning; fewer codes make wider groups.")
+    items: int = Field(ge=1, description="How many items of a group an answer may hold.")
+
+
 class RecommendRequest(Body):
     """Asks for the next items of a user, a history, or a user's stored history followed by a given one."""
 
@@ -40,6 +51,29 @@ class RecommendRequest(Body):
     weights: dict[str, Weight] | None = Field(None, description="Weight of each modality; 0 leaves it out.")
     exclude: list[Id] = Field([], max_length=MAX_EXCLUDED, description="Item ids never to recommend.")
     exclude_seen: bool = Field(True, description="Whether to leave out every item of the history.")
+    filter: Filter | None = Field(
+        None,
+        description="Which items may be recommended, by category, attributes and availability. Items without an "
+        "attribute do not satisfy a condition on it, so `not` of the condition lets them pass; values are compared "
+        "exactly and with their type; ranges include their ends. Unavailable items are left out unless the filter "
+        "says something about `available`.",
+    )
+    allow: list[Id] | None = Field(
+        None, max_length=MAX_ALLOWED, description="Recommend nothing but these items, less those filtered or excluded."
+    )
+    max_per: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        {},
+        max_length=MAX_CAPS,
+        description="How many items may share a value of an attribute, by its name. Items are taken down the ranking, "
+        "skipping those with a value that is full; if too few are left, the search runs again without the full values.",
+        examples=[{"category": 2}],
+    )
+    max_per_prefix: dict[Name, PrefixLimit] = Field(
+        {},
+        max_length=MAX_CAPS,
+        description="How many items may share the first codes of their semantic IDs, by modality; else as `max_per`.",
+        examples=[{"text": {"depth": 1, "items": 3}}],
+    )
     timeout: float | None = Field(None, gt=0, le=3600, description="Seconds to wait; the server's deadline also holds.")
 
     @model_validator(mode="after")
@@ -66,9 +100,12 @@ class RecommendResponse(Response):
     """The answer to a request for recommendations."""
 
     items: list[RecommendedItem]
-    note: str | None = Field(None, description="Why there are fewer items than asked for.")
+    note: str | None = Field(
+        None, description="Why there are fewer items than asked for, and which values of the filter no item has."
+    )
     degraded: list[str] = Field(description="What the answer had to do without; empty if nothing.")
     unknown_items: int = Field(description="Items of the history that the catalog lacks; they were skipped.")
+    unknown_allowed: int = Field(description="Ids of the allow list that the catalog lacks.")
     catalog_version: str
     model_version: str
     timings_ms: dict[str, float]

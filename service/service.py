@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from model.errors import MacrecError
 from model.registry import Registry, open_registry
 from service.file_store import FileStore
+from service.filter_cache import FilterCache
 from service.loader import Loader
 from service.memory_store import MemoryStore
 from service.metrics import Metrics
@@ -32,7 +33,8 @@ class Service:
         self.metrics = Metrics(settings.slo)
         self.live = Live()
         self.scheduler = Scheduler(settings.parallel_runs, settings.queue, self.metrics)
-        self.recommender = Recommender(settings.max_beam)
+        self.recommender = Recommender(settings.max_beam, FilterCache(settings.filter_cache))
+        self.metrics.filter_bytes.set_function(lambda: self.recommender.filters.nbytes)
         self.histories = _histories(settings, self.metrics)
         self.failure: MacrecError | None = None
         self._registry = _registry(settings)

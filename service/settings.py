@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         remembered_events: events of a user that are known beyond the history, so that repeated ones change nothing.
         history_ttl: seconds after its last change that a history is kept; for ever if not given.
         max_users: users kept where there is no Redis, those with the latest changes.
-        max_body: bytes of a request body at most.
+        max_body: bytes of a request body at most; an allow list of 100,000 ids of 36 characters takes 4 MB.
+        filter_cache: bytes kept of what filters allow: about one an item and three a semantic ID for each filter.
         api_key: asked for by routes that write; open to all if not given.
         log_level: of the standard library's names.
     """
@@ -107,7 +108,8 @@ class Settings(BaseSettings):
     remembered_events: NonNegativeInt = 100
     history_ttl: PositiveFloat | None = None
     max_users: PositiveInt = 100_000
-    max_body: PositiveInt = 1 << 20
+    max_body: PositiveInt = 4 << 20
+    filter_cache: PositiveInt = 512 << 20
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

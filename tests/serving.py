@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from fastapi.testclient import TestClient
 
 from service.__main__ import Server
-from service.recommender import Query, Recommendation, Recommender
+from service.query import Query, Recommendation
+from service.recommender import Recommender
 from service.service import Service
 from service.settings import Settings
 from service.snapshot import Snapshot

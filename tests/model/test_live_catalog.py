@@ -92,7 +92,7 @@ def test_an_upserted_item_is_found_and_named_and_the_base_stays_as_it_was() -> N
     assert (live.version, before.version) == (f"{before.base.version}+7", before.base.version)
     assert (live.find("new"), before.find("new"), len(live), len(before)) == (3, None, 4, 3)
     assert live.metadata(3) == {"title": "new at 7"}
-    assert live.find_many(["new", "a", "never"])[0].tolist() == [3, 0]
+    assert live.find_rows(["new", "a", "never"]).tolist() == [3, 0, -1]
     assert live.codes(0, np.array([3, 0])).tolist() == [[0, 3], [0, 1]]
     assert live.popularity.tolist() == [0, 1, 2, 0]
     assert live.popular.tolist() == [2, 1, 0, 3]

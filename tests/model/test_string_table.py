@@ -53,10 +53,20 @@ def test_a_column_may_hold_equal_strings(tmp_path: Path) -> None:
     assert [column[0], column[1]] == ["{}", "{}"]
 
 
-def test_finding_many_keeps_the_order_and_counts_the_unknown() -> None:
-    rows, unknown = StringTable.build(["a", "b", "c"]).find_many(["c", "x", "a", "c", "y"])
-    assert (rows.tolist(), unknown) == ([2, 0, 2], 2)
+def test_finding_many_keeps_the_order_and_marks_the_unknown() -> None:
+    rows = StringTable.build(["a", "b", "c"]).find_rows(["c", "x", "a", "c", "y"])
+    assert rows.tolist() == [2, -1, 0, 2, -1]
     assert rows.dtype == np.int64
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=distinct_strings, others=st.lists(strings, max_size=10), length=st.sampled_from([0, 35, 60]))
+def test_many_strings_at_once_are_found_like_one_by_one(rows: list[str], others: list[str], length: int) -> None:
+    """Prefixes of different lengths put strings on both sides of the bound up to which they are searched together."""
+    table = StringTable.build([*rows, *("p" * length + row for row in rows if length)])
+    wanted = ["p" * (length if place % 2 else 0) + string for place, string in enumerate((rows + others) * 2)] * 20
+    found = [table.find(string) for string in wanted]
+    assert table.find_rows(wanted).tolist() == [-1 if row is None else row for row in found]
 
 
 def test_a_lone_surrogate_is_unknown_rather_than_an_error() -> None:

@@ -60,6 +60,8 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
         "macrec_abandoned",
         "macrec_unknown_items",
         "macrec_fallbacks",
+        "macrec_filters",
+        "macrec_filter_cache_bytes",
         "macrec_events",
         "macrec_ignored_events",
         "macrec_deleted_users",
@@ -79,9 +81,9 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
 def test_a_recommendation_is_counted_in_every_stage(start: Start) -> None:
     client = start(slo=0.042)
     client.post("/recommend", json={"history": [item_id(1), "unknown"]}).raise_for_status()
-    client.post("/recommend", json={"history": []}).raise_for_status()
+    client.post("/recommend", json={"history": [], "filter": {"category": "toys"}}).raise_for_status()
     for stage in STAGES:
-        expected = 1 if stage in ("search", "fuse") else 2
+        expected = 1 if stage in ("filter", "search", "fuse") else 2
         assert metric(client, f'macrec_stage_seconds_count{{stage="{stage}"}}') == expected
     assert metric(client, 'macrec_stage_seconds_bucket{le="0.042",stage="total"}') >= 0
     assert metric(client, "macrec_unknown_items_total") == 1

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from service.recommender import Query, Recommendation, Recommender
+from service.query import Query, Recommendation
+from service.recommender import Recommender
 from service.snapshot import Snapshot
 from tests.bundles import item_id
 from tests.serving import Start, service_of

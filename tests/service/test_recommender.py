@@ -17,7 +17,8 @@ from model.cold_start import cold_edges
 from model.fusion import FusionConfig, Rule
 from model.live_catalog import LiveCatalog
 from service.engine import Engine, SearchRows
-from service.recommender import Query, Recommendation, Recommender
+from service.query import Query, Recommendation
+from service.recommender import Recommender
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, SPACE, build_catalog, item_id, random_generator
 

@@ -1,0 +1,111 @@
+"""What filters allow in a catalog, kept for the requests that ask the same.
+
+An entry belongs to one catalog version, so a swap makes no entry wrong; those of an older version go when the space is
+needed. Threads that ask for the same new filter at once wait for one of them to work it out.
+"""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.allowed import Allowed
+from model.filters import Filter
+from service.engine import TrieInputs
+from service.snapshot import Snapshot
+
+DEFAULT_BYTES = 512 << 20
+RECENT = 8
+
+
+class Restriction(NamedTuple):
+    """What a filter allows, and the trie's inputs with it."""
+
+    allowed: Allowed
+    inputs: TrieInputs
+
+
+class _Entry:
+    """A restriction that is there or being worked out; None as a result stands for a catalog without restriction."""
+
+    def __init__(self, rule: Filter | None) -> None:
+        self.rule = rule
+        self.result: Future[Restriction | None] = Future()
+        self.nbytes = 0
+
+
+class FilterCache:
+    """The filters used last, within a number of bytes; threads may share it."""
+
+    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+        """Keeps ``max_bytes`` of arrays, and always the filter that was worked out last."""
+        self.max_bytes = max_bytes
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that are kept."""
+        with self._lock:
+            return self._nbytes()
+
+    def get(self, snapshot: Snapshot, rule: Filter | None) -> tuple[Restriction | None, bool]:
+        """What a filter allows in a snapshot, and whether that was known.
+
+        Without a filter it is what the catalog itself allows; None where that is every item.
+        """
+        key = (snapshot.version, "" if rule is None else rule.key)
+        with self._lock:
+            entry = self._entries.get(key)
+            known = entry is not None
+            if entry is None:
+                entry = self._entries[key] = _Entry(rule)
+            self._entries.move_to_end(key)
+        if not known:
+            self._work_out(snapshot, key, entry)
+        return entry.result.result(), known
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Works out the filters that were used last for a snapshot that is not served yet."""
+        with self._lock:
+            rules = {key: entry.rule for (_, key), entry in reversed(self._entries.items()) if entry.result.done()}
+        for rule in list(rules.values())[:RECENT]:
+            self.get(snapshot, rule)
+
+    def _work_out(self, snapshot: Snapshot, key: tuple[str, str], entry: _Entry) -> None:
+        """Fills an entry and makes room for it; a failure is everybody's who waits, and is not kept."""
+        try:
+            restriction = restrict(snapshot, entry.rule)
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            entry.result.set_exception(error)
+            raise
+        entry.nbytes = 0 if restriction is None else restriction.allowed.nbytes
+        entry.result.set_result(restriction)
+        with self._lock:
+            while self._nbytes() > self.max_bytes and (oldest := self._oldest(key)) is not None:
+                del self._entries[oldest]
+
+    def _oldest(self, spared: tuple[str, str]) -> tuple[str, str] | None:
+        """The entry with arrays that was used longest ago, but for one; the lock is held."""
+        return next((key for key, entry in self._entries.items() if entry.nbytes and key != spared), None)
+
+    def _nbytes(self) -> int:
+        """Bytes of all arrays; the lock is held."""
+        return sum(entry.nbytes for entry in self._entries.values())
+
+
+def restrict(snapshot: Snapshot, rule: Filter | None) -> Restriction | None:
+    """Works out what a filter allows in a snapshot; None where that is every item."""
+    items = snapshot.catalog.allowed_items(rule)
+    return None if items is None else restriction_of(snapshot, items)
+
+
+def restriction_of(snapshot: Snapshot, items: NDArray[np.bool_]) -> Restriction:
+    """What a mask ``(N,)`` over a snapshot's items allows."""
+    allowed = Allowed.of(snapshot.catalog.trie, items)
+    return Restriction(allowed, snapshot.engine.restrict(snapshot.trie, allowed.edges))

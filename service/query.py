@@ -1,0 +1,82 @@
+"""What is asked of the recommender, and what it answers."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from model.filters import Filter
+
+
+class AttributeCap(NamedTuple):
+    """At most ``most`` items that share a value of an attribute."""
+
+    attribute: str
+    most: int
+
+
+class PrefixCap(NamedTuple):
+    """At most ``most`` items that share the first ``depth`` codes of their semantic IDs in a modality."""
+
+    modality: str
+    depth: int
+    most: int
+
+
+Cap = AttributeCap | PrefixCap
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked.
+
+    Attributes:
+        history: item ids, oldest first; unknown ones are skipped.
+        k: how many items to recommend.
+        beam: width of the search.
+        weights: of the modalities that are searched, all above 0, at least one.
+        exclude: item ids never to recommend.
+        exclude_seen: whether the whole history is excluded too.
+        filter: which items may be recommended; all that are available if not given.
+        allow: item ids of which alone may be recommended; all items if not given.
+        caps: how many items may be alike.
+    """
+
+    history: tuple[str, ...]
+    k: int
+    beam: int
+    weights: dict[str, float]
+    exclude: tuple[str, ...] = ()
+    exclude_seen: bool = True
+    filter: Filter | None = None
+    allow: tuple[str, ...] | None = None
+    caps: tuple[Cap, ...] = ()
+
+
+class Recommended(NamedTuple):
+    """One recommendation: item index, score, and its rank in the list of each modality that found it."""
+
+    item: int
+    score: float
+    ranks: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer, best first.
+
+    Attributes:
+        items: at most k.
+        generated: whether the items come from the search; False for the most popular ones.
+        unknown_items: how many items of the history the catalog lacks.
+        reachable: how many items the filter, the allow list and the exclusions leave.
+        unknown_allowed: how many ids of the allow list the catalog lacks.
+        filter_known: whether what the filter allows was known from an earlier request; None where nothing was asked.
+        seconds: time of each stage: filter (if there is one), prepare, search, fuse.
+    """
+
+    items: list[Recommended]
+    generated: bool
+    unknown_items: int
+    reachable: int
+    unknown_allowed: int = 0
+    filter_known: bool | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
