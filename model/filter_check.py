@@ -6,7 +6,7 @@ because the last pair of red shoes was sold. Such a condition allows nothing, an
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from model.attributes import AttributeColumns, Kind, Value, kind_of
 from model.conditions import Category, In, Membership, Place, Range
@@ -17,7 +17,32 @@ SHOWN = 5
 NEIGHBOURS = 2
 
 
-def check_filter(rule: Filter, columns: AttributeColumns) -> list[str]:
+class Known:
+    """The attributes that a filter may ask for: those of several sets of items."""
+
+    def __init__(self, sources: Sequence[AttributeColumns]) -> None:
+        """Knows what any of ``sources``, at least one, knows."""
+        self.sources = sources
+
+    @property
+    def names(self) -> list[str]:
+        """All attributes, ascending."""
+        return sorted({name for source in self.sources for name in source.names})
+
+    def kinds(self, name: str) -> list[Kind]:
+        """The types that an attribute's values have."""
+        return [kind for kind in Kind if any(kind in source.kinds(name) for source in self.sources)]
+
+    def may_have(self, name: str, value: Value) -> bool:
+        """Whether an item has this value; of numbers only whether it lies between the least and the greatest."""
+        return any(source.may_have(name, value) for source in self.sources)
+
+    def with_values(self, name: str, kind: Kind) -> AttributeColumns:
+        """The first source in which an attribute has values of a type; there is one."""
+        return next(source for source in self.sources if kind in source.kinds(name))
+
+
+def check_filter(rule: Filter, known: Known) -> list[str]:
     """Returns a hint for each value of ``rule`` that no item has, at most SHOWN of them.
 
     Raises:
@@ -26,26 +51,24 @@ def check_filter(rule: Filter, columns: AttributeColumns) -> list[str]:
     hints: list[str] = []
     for place, form in rule.walk():
         if isinstance(form, Range):
-            _check_kinds(
-                columns, place, form.attribute, [(("min",) if form.min_ is not None else ("max",), Kind.NUMBER)]
-            )
+            _check_kinds(known, place, form.attribute, [(("min",) if form.min_ is not None else ("max",), Kind.NUMBER)])
         elif isinstance(form, Membership):
-            _check_kinds(columns, place, form.name, [(inner, kind_of(value)) for inner, value in _asked(form)])
-            unknown = [(inner, value) for inner, value in _asked(form) if not columns.may_have(form.name, value)]
-            hints.extend(_hint(columns, (*place, *inner), form.name, value) for inner, value in unknown)
+            _check_kinds(known, place, form.name, [(inner, kind_of(value)) for inner, value in _asked(form)])
+            unknown = [(inner, value) for inner, value in _asked(form) if not known.may_have(form.name, value)]
+            hints.extend(_hint(known, (*place, *inner), form.name, value) for inner, value in unknown)
     return hints[:SHOWN]
 
 
-def check_attribute(name: str, columns: AttributeColumns, field: str) -> None:
+def check_attribute(name: str, known: Known, field: str) -> None:
     """Raises FilterError, which names ``field``, unless an item has a value of the attribute."""
-    if not columns.kinds(name):
-        raise FilterError(field, f"no item has an attribute {name!r}; {_names(columns, name)}")
+    if not known.kinds(name):
+        raise FilterError(field, f"no item has an attribute {name!r}; {_names(known, name)}")
 
 
-def _check_kinds(columns: AttributeColumns, place: Place, name: str, asked: list[tuple[Place, Kind]]) -> None:
+def _check_kinds(known: Known, place: Place, name: str, asked: list[tuple[Place, Kind]]) -> None:
     """Raises FilterError unless the attribute has values of all types asked for."""
-    check_attribute(name, columns, _path((*place, "category" if asked[0][0][0] == "category" else "attribute")))
-    kinds = columns.kinds(name)
+    check_attribute(name, known, _path((*place, "category" if asked[0][0][0] == "category" else "attribute")))
+    kinds = known.kinds(name)
     for inner, kind in asked:
         if kind not in kinds:
             has = " and ".join(f"{each}s" for each in kinds)
@@ -61,21 +84,23 @@ def _asked(form: Membership) -> Iterator[tuple[Place, Value]]:
             yield ("category", number) if isinstance(form, Category) else ("equals",), value
 
 
-def _names(columns: AttributeColumns, name: str) -> str:
+def _names(known: Known, name: str) -> str:
     """The attributes that are spelled most like ``name``, or some that exist."""
-    close = difflib.get_close_matches(name, columns.names, SHOWN)
+    names = known.names
+    close = difflib.get_close_matches(name, names, SHOWN)
     if close:
         return f"did you mean {_list(close)}?"
-    return f"there are {_list(columns.names[:SHOWN])}" if columns.names else "this catalog's items have none"
+    return f"there are {_list(names[:SHOWN])}" if names else "this catalog's items have none"
 
 
-def _hint(columns: AttributeColumns, place: Place, name: str, value: Value) -> str:
+def _hint(known: Known, place: Place, name: str, value: Value) -> str:
     """Says that no item has a value, and which ones there are: those spelled most alike, or the most frequent."""
     said = f"{_path(place)}: no item has {name} {value!r}"
+    columns = known.with_values(name, kind_of(value))
     summary = columns.summaries[name][kind_of(value)]
     if not isinstance(value, str):
         return f"{said}; the values lie between {summary.low} and {summary.high}"
-    common = [str(known) for known, _ in summary.common]
+    common = [str(each) for each, _ in summary.common]
     close = difflib.get_close_matches(value, dict.fromkeys([*common, *_neighbours(columns, name, value)]), 3)
     return f"{said}; did you mean {_list(close)}?" if close else f"{said}; there are {_list(common[:SHOWN])}"
 

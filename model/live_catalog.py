@@ -97,6 +97,12 @@ class LiveCatalog:
                 rows[place] = self.rows.get(item_ids[place], NO_ROW)
         return rows
 
+    def find_many(self, item_ids: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+        """Numbers ``(n,)`` of the items that were heard of, in the order given, and how many were not."""
+        rows = self.find_rows(item_ids)
+        found = rows[rows != NO_ROW]
+        return found, len(rows) - len(found)
+
     def item_id(self, item: int) -> str:
         """The id of an item."""
         return self.base.item_ids[item] if item < len(self.base) else self.added_ids[item - len(self.base)]
@@ -141,21 +147,20 @@ class LiveCatalog:
         changed = np.fromiter(self.upserted, dtype=np.int64, count=len(self.upserted))
         if items is None:
             mask[: len(self.base)] = rule.mask(self.base.columns, available[: len(self.base)])
-            places = numbers = changed
+            places = changed
+            numbers = changed
         else:
             old = items < len(self.base)
             mask[old] = rule.mask(Selection(self.base.columns, items[old]), available[old])
             places = np.flatnonzero(np.isin(items, changed))
-            numbers = items[places]
+            numbers = items[places].astype(np.int64)
         for place, number in zip(places.tolist(), numbers.tolist(), strict=True):
             mask[place] = rule.matches(self.upserted[number], bool(available[place]))
         return mask
 
     @cached_property
-    def changed_columns(self) -> AttributeColumns | None:
-        """What attributes the items have that were upserted, which the base's columns do not know; None without any."""
-        if not self.upserted:
-            return None
+    def changed_columns(self) -> AttributeColumns:
+        """The attributes of the items that were upserted, which the base's columns do not know."""
         columns = ColumnsBuilder()
         for metadata in self.upserted.values():
             columns.add(metadata)

@@ -3,7 +3,7 @@
 import time
 
 from model.errors import FilterError
-from model.filter_check import check_attribute, check_filter
+from model.filter_check import Known, check_attribute, check_filter
 from model.live_catalog import LiveCatalog
 from service.problems import invalid
 from service.query import AttributeCap, Cap, PrefixCap, Query, Recommendation
@@ -82,11 +82,29 @@ def check_rules(request: RecommendRequest, catalog: LiveCatalog) -> list[str]:
         if limit.depth > space.levels:
             raise invalid(f"body.max_per_prefix.{modality}.depth", f"an ID has {space.levels} codes, not {limit.depth}")
     try:
-        for name in request.max_per:
-            check_attribute(name, catalog.columns, f"max_per.{name}")
-        return [] if request.filter is None else check_filter(request.filter, catalog.columns)
+        return _check_attributes(request, catalog)
     except FilterError as error:
         raise invalid(f"body.{error.field}", error.message) from error
+
+
+def _check_attributes(request: RecommendRequest, catalog: LiveCatalog) -> list[str]:
+    """Raises FilterError for an attribute that no item has; returns hints about values that no item has."""
+    try:
+        hints = _hints(request, Known([catalog.base.columns]))
+    except FilterError:
+        if not catalog.upserted:
+            raise
+    else:
+        if not hints or not catalog.upserted:
+            return hints
+    return _hints(request, Known([catalog.base.columns, catalog.changed_columns]))
+
+
+def _hints(request: RecommendRequest, known: Known) -> list[str]:
+    """See :func:`_check_attributes`, for the attributes that are known."""
+    for name in request.max_per:
+        check_attribute(name, known, f"max_per.{name}")
+    return [] if request.filter is None else check_filter(request.filter, known)
 
 
 def _caps(request: RecommendRequest) -> tuple[Cap, ...]:

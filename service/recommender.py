@@ -50,8 +50,7 @@ class Recommender:
         """The best items for a query; the most popular ones if no item of its history is known."""
         stages = Stages()
         with stages.timed("prepare"):
-            rows = snapshot.catalog.find_rows(query.history)
-            history = rows[rows >= 0]
+            history, unknown = snapshot.catalog.find_many(query.history)
             excluded = excluded_items(snapshot.catalog, query, history)
         scope, unknown_allowed, filter_known = self._scope(snapshot, query, excluded, stages)
 
@@ -65,7 +64,7 @@ class Recommender:
         return Recommendation(
             items=items,
             generated=bool(len(history)),
-            unknown_items=len(rows) - len(history),
+            unknown_items=unknown,
             reachable=scope.reachable,
             unknown_allowed=unknown_allowed,
             filter_known=filter_known,

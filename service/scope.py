@@ -165,8 +165,8 @@ class ListScope:
 
 def excluded_items(catalog: LiveCatalog, query: Query, history: Items) -> Items:
     """Item indices ``(n,)`` that the answer must not hold, ascending, for the known items of the history."""
-    named = catalog.find_rows(query.exclude)
-    return np.unique(np.concatenate([named[named >= 0], history]) if query.exclude_seen else named[named >= 0])
+    named, _ = catalog.find_many(query.exclude)
+    return np.unique(np.concatenate([named, history]) if query.exclude_seen else named)
 
 
 def listed_items(catalog: LiveCatalog, query: Query, allow: Sequence[str], excluded: Items) -> tuple[Items, int]:

@@ -6,7 +6,7 @@ import pytest
 
 from model.attribute_files import ColumnsBuilder
 from model.errors import FilterError
-from model.filter_check import check_filter
+from model.filter_check import Known, check_filter
 from model.filters import Filter
 
 ITEMS: list[dict[str, Any]] = [
@@ -19,7 +19,7 @@ def check(rule: dict[str, Any], items: list[dict[str, Any]] | None = None) -> li
     builder = ColumnsBuilder()
     for item in ITEMS if items is None else items:
         builder.add(item)
-    return check_filter(Filter.model_validate(rule), builder.build())
+    return check_filter(Filter.model_validate(rule), Known([builder.build()]))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from model.catalog import Catalog
+from model.filters import Filter
 from model.live_catalog import LiveCatalog
 from model.live_log import LiveItem, Standing
 from model.semantic_ids import IdSpace
+from tests import filters
 
 SPACE = IdSpace(("text", "image"), levels=2, codes=4)
 Codes = NDArray[np.uint8]
@@ -130,3 +132,38 @@ def test_availability_leaves_the_trie_alone() -> None:
 def test_an_unknown_item_without_codes_is_passed_over() -> None:
     live = LiveCatalog.of(base_catalog(["a", "b", "c"], BASE)).apply(9, [deletion("old", 9, None)])
     assert (len(live), live.find("old"), live.sequence) == (3, None, 9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), rule=filters.filters)
+def test_a_filter_allows_what_it_says_of_items_old_changed_and_new(data: st.DataObject, rule: dict[str, Any]) -> None:
+    ids = list("abcdefg")
+    metadata = {item: data.draw(filters.metadata) for item in ids}
+    built = Catalog.build(
+        SPACE,
+        np.zeros((2, 4, 2), dtype=np.uint8),
+        [(item, metadata[item]) for item in ids[:4]],
+        np.zeros(4, dtype=np.int32),
+        "s",
+    )
+    live, there, sequence = LiveCatalog.of(built), dict.fromkeys(ids[:4], True), 0
+    for item in data.draw(st.lists(st.sampled_from(ids), max_size=8)):
+        sequence += 1
+        what = data.draw(st.sampled_from(["upsert", "hide", "delete"]))
+        if what == "delete" or (what == "hide" and item not in there):
+            there.pop(item, None)
+            live = live.apply(sequence, [deletion(item, sequence, NEW)])
+            continue
+        metadata[item] = data.draw(filters.metadata)
+        there[item] = what == "upsert"
+        changed = {"available": there[item], "metadata": metadata[item]}
+        live = live.apply(sequence, [state(item, sequence, NEW, **changed)])
+    names = [live.item_id(number) for number in range(len(live))]
+    plainly = [name in there and filters.allows(rule, metadata[name], there[name]) for name in names]
+    unfiltered = [there.get(name, False) for name in names]
+    some = np.array(data.draw(st.lists(st.integers(0, len(live) - 1), max_size=5)), dtype=np.int64)
+    for parsed, expected in ((Filter.model_validate(rule), plainly), (None, unfiltered)):
+        allowed, among = live.allowed_items(parsed), live.allowed_items(parsed, some)
+        assert (allowed is None and all(there.values())) or (allowed is not None and allowed.tolist() == expected)
+        assert (among is None) == (allowed is None)
+        assert among is None or among.tolist() == [expected[number] for number in some]
