@@ -26,11 +26,11 @@ PerFactor = Annotated[tuple[NonNegativeFloat, ...], Field(min_length=len(FACTORS
 class TasteConfig(Config):
     """How firmly tastes and the last item's style hold, in nats, one strength per factor in the order of FACTORS."""
 
-    favourite: PerFactor = (1.6, 0.8, 1.6, 0.8, 0.4)
-    stay: PerFactor = (2.0, 0.8, 2.0, 0.8, 0.0)
+    favourite: PerFactor = (1.2, 0.6, 1.2, 0.6, 0.3)
+    stay: PerFactor = (2.6, 0.6, 2.6, 0.6, 0.0)
     second_choice: NonNegativeFloat = 0.5
     """The second choice's strength as a share of the favourite's."""
-    step: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.55, 0.22, 0.13)
+    step: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.6, 0.2, 0.1)
     """Shares of the three complementary categories; the other categories split the rest evenly."""
     popularity_spread: NonNegativeFloat = 0.4
     """Standard deviation of an item's log popularity."""
