@@ -44,15 +44,14 @@ FROM venv-torch-${TORCH} AS venv-train
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes --no-deps -r requirements/train.txt
 
-# The service. Its root file system may be read-only: it writes to /var/cache/macrec and, where histories are not in
-# Redis, to /var/lib/macrec.
+# The service: it needs REDIS_URL, or a bundle that is mounted and named by MACREC_BUNDLE, or both. Its root file system
+# may be read-only: it writes to /var/cache/macrec and, where histories are not in Redis, to /var/lib/macrec.
 FROM base AS serve
 RUN install --directory --owner=macrec --group=macrec /var/cache/macrec /var/lib/macrec
 COPY deploy/probe.py deploy/
 COPY model/ model/
 COPY service/ service/
-ENV MACREC_BUNDLE=/bundle \
-    MACREC_CATALOG_CACHE=/var/cache/macrec \
+ENV MACREC_CATALOG_CACHE=/var/cache/macrec \
     MACREC_STATE=/var/lib/macrec \
     MACREC_HOST=0.0.0.0 \
     MACREC_PORT=8000

@@ -9,7 +9,8 @@ The words of the field, one per concept, used everywhere in code, API, metrics a
 - **token**: an integer that the generator sees (pad, a code of a modality and level, or a prompt).
 - **trie**, **node**, **leaf**: the prefix tree of all semantic IDs in the catalog.
 - **beam**: a partial semantic ID that the search keeps; **history**: the items a user met, oldest first.
-- **bundle**: the exported folder that serving loads; **catalog version**: one published state of the catalog.
+- **bundle**: the exported folder that serving loads; **version**: the hash that names one state of a bundle or catalog.
+- **release**: the bundle version and the catalog version that are served together; the **registry** keeps all of them.
 
 Shapes in docstrings use N items, m modalities, L levels, M codes a level, B rows, W beams, S history tokens.
 """

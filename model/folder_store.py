@@ -1,20 +1,25 @@
-"""Catalog versions in a folder: for one machine without Redis, or on a shared file system.
+"""Versions of bundles and catalogs in a folder: for one machine without Redis, or on a shared file system.
 
-catalogs/VERSION/...    the files, as they were published
-manifests/VERSION.json  written when the files are complete
-releases.json           every version that was made current, oldest first; the last one is current
+chunks/SHA256                the chunks
+manifests/KIND/VERSION.json  written when the chunks are complete
+releases.json                every release that was made current, oldest first; the last one is current
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from model.catalog_version import CatalogVersion, StoredFile, read_chunks
+from pydantic import TypeAdapter, ValidationError
+
 from model.durable_files import locked, write_durably
 from model.errors import BundleError, RegistryError
+from model.release import Release, VersionKey
 
 _KEPT_RELEASES = 100
+_RELEASES = TypeAdapter(list[Release])
 
 
 class FolderStore:
@@ -24,76 +29,118 @@ class FolderStore:
         """Touches nothing yet."""
         self._folder = folder
         self._releases = folder / "releases.json"
+        self._closed = threading.Event()
 
-    def write_chunks(self, version: str, file: StoredFile, chunks: Iterable[bytes]) -> None:
-        """Writes one file of ``version``."""
+    def write_chunk(self, sha256: str, chunk: bytes) -> None:
+        """Writes a chunk as a file of its own."""
         with self._named_errors():
-            write_durably(self._file(version, file), chunks)
+            write_durably(self._chunk(sha256), [chunk])
 
-    def read_chunks(self, manifest: CatalogVersion, file: StoredFile) -> Iterator[bytes]:
-        """Yields the chunks of one file; raises BundleError if the file is missing."""
-        path = self._file(manifest.version, file)
-        if not path.exists():
-            raise BundleError(f"{path} is missing; publish the catalog again")
-        with self._named_errors():
-            yield from read_chunks(path, len(file.chunks), manifest.chunk_bytes)
+    def read_chunk(self, sha256: str) -> bytes | None:
+        """The chunk, or None."""
+        return self._read(self._chunk(sha256))
 
-    def write_manifest(self, version: str, manifest: bytes) -> None:
-        """Makes ``version`` known."""
-        with self._named_errors():
-            write_durably(self._manifest(version), [manifest])
+    def read_manifest(self, key: VersionKey) -> bytes | None:
+        """The manifest of a version, or None."""
+        return self._read(self._manifest(key))
 
-    def read_manifest(self, version: str) -> bytes | None:
-        """The manifest of ``version``, or None."""
-        path = self._manifest(version)
-        with self._named_errors():
-            return path.read_bytes() if path.exists() else None
-
-    def known_versions(self) -> list[str]:
+    def known(self) -> list[VersionKey]:
         """All versions with a manifest."""
-        return [path.stem for path in (self._folder / "manifests").glob("[!.]*.json")]
+        paths = (self._folder / "manifests").glob("*/[!.]*.json")
+        return [VersionKey.of(path.parent.name, path.stem) for path in paths]
 
-    def current(self) -> str | None:
+    def current(self) -> Release | None:
         """The last release."""
         releases = self._read_releases()
         return releases[-1] if releases else None
 
-    def release(self, version: str) -> None:
-        """Appends ``version`` to the releases unless it is the last one."""
-        with self._named_errors(), locked(self._folder / ".lock"):
-            releases = self._read_releases()
-            if releases[-1:] != [version]:
-                self._write_releases([*releases, version])
+    def release(
+        self, release: Release, manifests: Mapping[VersionKey, bytes], chunks: Collection[str], after: Release | None
+    ) -> bool:
+        """Writes ``manifests`` and appends ``release`` unless it is the last one already.
 
-    def withdraw(self) -> str | None:
+        One killed between the two leaves manifests that no release names, which harms nobody.
+        """
+        with self._locked():
+            releases = self._read_releases()
+            if (releases[-1] if releases else None) != after:
+                return False
+            for sha256 in chunks:
+                if not self._chunk(sha256).exists():
+                    raise RegistryError(f"{self._chunk(sha256)} vanished while it was published; publish again")
+            for key, manifest in manifests.items():
+                write_durably(self._manifest(key), [manifest])
+            if release != after:
+                self._write_releases([*releases, release])
+        return True
+
+    def withdraw(self) -> Release | None:
         """Drops the last release and returns the one before, or None where there is none."""
         if not self._releases.exists():
             return None
-        with self._named_errors(), locked(self._folder / ".lock"):
+        with self._locked():
             earlier = self._read_releases()[:-1]
             if not earlier:
                 return None
             self._write_releases(earlier)
             return earlier[-1]
 
-    def close(self) -> None:
-        """A folder holds no connections."""
+    def forget(self, keep: int) -> list[VersionKey]:
+        """Drops older releases and the manifests that only they named."""
+        if not self._releases.exists():
+            return []
+        with self._locked():
+            releases = self._read_releases()[-keep:]
+            self._write_releases(releases)
+            named = {key for release in releases for key in release.keys}
+            forgotten = [key for key in self.known() if key not in named]
+            for key in forgotten:
+                self._manifest(key).unlink()
+        return forgotten
 
-    def _file(self, version: str, file: StoredFile) -> Path:
-        return self._folder / "catalogs" / version / file.name
-
-    def _manifest(self, version: str) -> Path:
-        return self._folder / "manifests" / f"{version}.json"
-
-    def _read_releases(self) -> list[str]:
+    def sweep(self, in_use: Collection[str], unused_seconds: float) -> int:
+        """Deletes the chunks that nobody needs and what killed writers left behind, by the time of the last write."""
+        deleted = 0
         with self._named_errors():
-            releases = json.loads(self._releases.read_bytes()) if self._releases.exists() else []
-        if not isinstance(releases, list) or not all(isinstance(version, str) for version in releases):
-            raise BundleError(f"{self._releases} must hold a list of versions; publish a catalog to a new folder")
-        return releases
+            for path in (self._folder / "chunks").glob("*"):
+                if path.name not in in_use and path.stat().st_mtime <= time.time() - unused_seconds:
+                    path.unlink()
+                    deleted += 1
+        return deleted
 
-    def _write_releases(self, releases: list[str]) -> None:
-        write_durably(self._releases, [json.dumps(releases[-_KEPT_RELEASES:], indent=1).encode()])
+    def wait(self, seconds: float) -> None:
+        """Sleeps: a folder announces nothing."""
+        self._closed.wait(seconds)
+
+    def close(self) -> None:
+        """Ends waiting; a folder holds no connections."""
+        self._closed.set()
+
+    def _chunk(self, sha256: str) -> Path:
+        return self._folder / "chunks" / sha256
+
+    def _manifest(self, key: VersionKey) -> Path:
+        return self._folder / "manifests" / key.kind / f"{key.version}.json"
+
+    def _read(self, path: Path) -> bytes | None:
+        with self._named_errors():
+            return path.read_bytes() if path.exists() else None
+
+    def _read_releases(self) -> list[Release]:
+        try:
+            return _RELEASES.validate_json(self._read(self._releases) or b"[]")
+        except ValidationError as error:
+            raise BundleError(f"{self._releases} is damaged: {error}; publish to a new folder") from error
+
+    def _write_releases(self, releases: list[Release]) -> None:
+        listed = [release.model_dump() for release in releases[-_KEPT_RELEASES:]]
+        write_durably(self._releases, [json.dumps(listed, indent=1).encode()])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other publishers away."""
+        with self._named_errors(), locked(self._folder / ".lock"):
+            yield
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -101,5 +148,3 @@ class FolderStore:
             yield
         except OSError as error:
             raise RegistryError(f"the registry folder {self._folder} cannot be used: {error}") from error
-        except json.JSONDecodeError as error:
-            raise BundleError(f"{self._releases} is damaged: {error}; publish a catalog to a new folder") from error

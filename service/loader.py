@@ -1,113 +1,191 @@
-"""Gets a model and a catalog into memory, checks that they answer, and keeps the catalog current.
+"""Gets a model and a catalog into memory, checks that they answer, and follows the registry.
 
-The model comes from a bundle on disk. The catalog is the registry's current version if there is a registry, else the
-bundle's own. While the registry cannot be reached, what is there is served and marked; what fails a check is never
-served.
+Where they come from:
+
+- ``MACREC_BUNDLE`` not set: bundle and catalog of the registry's current release; a release with another bundle swaps
+  both together. While the registry cannot be reached at the start, the release that was served last is, if the cache
+  has it, and else the service waits.
+- ``MACREC_BUNDLE`` set: that bundle's model is kept whatever is released; of the releases only the catalog is followed,
+  and only if it is of the bundle's ID space. Until there is one, the bundle's own catalog is served.
+- without a registry: the bundle's model and its own catalog.
+
+While the registry cannot be reached, what is there is served and marked; what fails a check is never served.
 """
 
 import asyncio
 import logging
 import math
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
-from model.errors import BundleError, MacrecError, RegistryError
+from model.errors import BundleError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.registry import Registry
+from model.release import Release, VersionKey
+from model.version_cache import VersionCache
 from service.engine import Engine
 from service.metrics import Metrics
 from service.query import Query
 from service.recommender import Recommender
 from service.settings import Settings
-from service.snapshot import Live, Snapshot, Source, check_space
+from service.snapshot import Live, Snapshot, Source, check_space, check_space_hash
 
 log = logging.getLogger(__name__)
 
 REFUSED_FOR = 30.0
-"""Seconds after which a version that failed its checks is tried again: somebody may have mended it."""
+"""Seconds after which a release that failed its checks is tried again: somebody may have mended it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A verified bundle and the engine that runs its generator."""
+
+    bundle: Bundle
+    engine: Engine
 
 
 class Loader:
-    """Fills a :class:`Live` and keeps it current."""
+    """Fills a :class:`Live` and keeps it current.
+
+    Attributes:
+        stale: whether the registry may have a newer release than the one that is served.
+        waiting: why nothing is served yet.
+    """
 
     def __init__(
         self, settings: Settings, live: Live, recommender: Recommender, registry: Registry | None, metrics: Metrics
     ) -> None:
         """Loads by ``settings``, with no registry if there is none."""
         self.stale = False
+        self.waiting = "model and catalog are being loaded"
         self._settings = settings
         self._live = live
         self._recommender = recommender
         self._registry = registry
         self._metrics = metrics
-        self._refused: tuple[str, float] = ("", -math.inf)
+        self._cache = VersionCache(settings.catalog_cache)
+        self._fixed: Model | None = None
+        self._closed = False
+        self._served: Release | None = None
+        self._refused: tuple[Release | None, float] = (None, -math.inf)
 
     async def start(self) -> None:
-        """Loads a model and a catalog and serves them.
+        """Serves what is there: of the registry, of the disk, or what was served last.
 
         Raises:
-            MacrecError: if the bundle cannot be served; waiting would not help.
+            MacrecError: if nothing can ever be served with these settings.
         """
         await asyncio.to_thread(self._start)
 
     async def keep_current(self) -> None:
-        """Looks at the registry for as long as the service runs."""
+        """Looks at the registry for as long as the service runs: at every poll, and when a release is announced."""
         while self._registry is not None:
-            await asyncio.sleep(self._settings.catalog_poll)
-            try:
-                await asyncio.to_thread(self._follow, self._registry)
-            except Exception as error:
-                # Whatever went wrong, the next look may succeed; an ended task would freeze the catalog unseen.
-                log.exception("the look at the registry failed")
-                self._mark(stale=True, reason=repr(error))
+            await asyncio.to_thread(self._registry.wait, self._settings.catalog_poll)
+            await asyncio.to_thread(self._look, self._registry)
+
+    def close(self) -> None:
+        """Lets other processes remove what this one used; a look that goes on may fail unheard."""
+        self._closed = True
+        self._cache.close()
 
     def _start(self) -> None:
-        """Serves the bundle with the registry's catalog, or with its own."""
-        bundle = Bundle.load(self._settings.bundle)
-        engine = Engine(bundle.generator, self._settings.provider, self._settings.allow_cpu, self._settings.threads)
-        for modality in self._settings.weights:
-            engine.space.modality_index(modality)
-        if self._registry is not None and self._update(self._registry, bundle, engine):
+        """Serves the registry's release, else the bundle on the disk, else what the cache remembers."""
+        path, registry = self._settings.bundle, self._registry
+        if path is not None:
+            self._fixed = self._model(path, with_catalog=True)
+        if registry is not None:
+            self._look(registry)
+        elif self._fixed is None:
+            raise ConfigError("there is nothing to serve: set MACREC_BUNDLE to a bundle's folder, or REDIS_URL")
+        if self._live.snapshot is not None:
             return
-        self._serve(bundle, engine, bundle.catalog(), "bundle")
+        if self._fixed is not None:
+            self._serve(self._fixed, self._fixed.bundle.catalog(), "bundle")
+        elif registry is not None and self.stale:
+            self._serve_remembered(registry)
 
-    def _follow(self, registry: Registry) -> None:
-        """Replaces the live catalog if the registry has another one."""
-        live = self._live.snapshot
-        assert live is not None
-        self._update(registry, live.bundle, live.engine)
-
-    def _update(self, registry: Registry, bundle: Bundle, engine: Engine) -> bool:
-        """Serves the registry's current catalog; False if what was served before goes on being served."""
-        version = None
+    def _look(self, registry: Registry) -> None:
+        """Serves the registry's current release if it is another one; what was served before outlives any failure."""
+        release = None
         try:
-            version = registry.current()
-            if version is None or self._is_served(version):
-                self._mark(stale=False)
-                return False
-            if self._is_refused(version):
-                return False
-            folder = registry.fetch(version, self._settings.catalog_cache)
-            self._serve(bundle, engine, Catalog.load(folder), "registry")
+            release = registry.current()
+            if release is None:
+                self._wait("nothing was published to the registry yet")
+            elif not self._is_served(release):
+                if self._is_refused(release):
+                    return
+                self._serve_release(registry, release)
+                self._metrics.swaps.labels(result="swapped").inc()
+            self._mark(stale=False)
         except RegistryError as error:
             self._mark(stale=True, reason=str(error))
-            return False
-        except MacrecError as error:
-            self._refused = (version or "", time.monotonic())
+        except Exception as error:
+            if self._closed:
+                return
+            # Whatever went wrong, another release may be better; an ended task would freeze the catalog unseen.
+            if isinstance(error, ConfigError) and self._live.snapshot is None:
+                raise
+            if not isinstance(error, MacrecError):
+                log.exception("the look at the registry failed")
+            self._refused = (release, time.monotonic())
             self._metrics.swaps.labels(result="failed").inc()
-            self._mark(stale=True, reason=str(error))
-            return False
-        self._metrics.swaps.labels(result="swapped").inc()
-        self._mark(stale=False)
-        return True
+            self._mark(stale=True, reason=str(error) or repr(error))
 
-    def _serve(self, bundle: Bundle, engine: Engine, catalog: Catalog, source: Source) -> None:
-        """Proves beside the live catalog that another one answers, and puts it in its place."""
+    def _serve_release(self, registry: Registry, release: Release) -> None:
+        """Fetches what is not there yet, loads it beside the live snapshot, and serves it."""
+        model = self._fixed or self._released_model(registry, release)
+        key = VersionKey.of("catalog", release.catalog)
+        if not self._cache.has(key):
+            check_space_hash(model.engine, release.catalog, registry.describe(key).space_hash)
+        self._serve(model, Catalog.load(self._cache.hold(registry, key)), "registry")
+        self._tidy(release)
+
+    def _tidy(self, release: Release) -> None:
+        """Lets go of what is no longer served; a cache that cannot be written is no reason to serve less."""
+        try:
+            self._cache.keep_only(release.keys)
+            if self._fixed is None:
+                self._cache.remember(release)
+        except RegistryError as error:
+            log.warning("the cache cannot be tidied", extra={"reason": str(error)})
+
+    def _serve_remembered(self, registry: Registry) -> None:
+        """Serves what was served last, from the cache alone; says why if that is not possible."""
+        try:
+            release = self._cache.remembered()
+            if release is not None:
+                self._serve_release(registry, release)
+        except MacrecError as error:
+            log.warning("what was served last cannot be served again", extra={"reason": str(error)})
+
+    def _released_model(self, registry: Registry, release: Release) -> Model:
+        """The model of a release: the live one if it is the same."""
+        live = self._live.snapshot
+        if release.bundle is None:
+            raise BundleError("the release has no bundle; publish one, or set MACREC_BUNDLE to a bundle's folder")
+        if live is not None and live.bundle.version == release.bundle:
+            return Model(live.bundle, live.engine)
+        return self._model(self._cache.hold(registry, VersionKey.of("bundle", release.bundle)), with_catalog=False)
+
+    def _model(self, folder: Path, *, with_catalog: bool) -> Model:
+        """Loads a bundle's generator."""
+        settings = self._settings
+        bundle = Bundle.load(folder, with_catalog=with_catalog)
+        engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads)
+        for modality in settings.weights:
+            engine.space.modality_index(modality)
+        return Model(bundle, engine)
+
+    def _serve(self, model: Model, catalog: Catalog, source: Source) -> None:
+        """Proves beside the live snapshot that another one answers, and puts it in its place."""
+        bundle, engine = model.bundle, model.engine
         check_space(engine, catalog)
         fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
         snapshot = Snapshot(
@@ -119,23 +197,35 @@ class Loader:
             source,
             datetime.now(UTC),
         )
-        check_answer(self._recommender, snapshot)
+        check_answer(self._recommender, snapshot, self._settings.beam)
         self._recommender.filters.prepare(snapshot)
         self._live.replace(snapshot)
+        self._served = Release(bundle=bundle.version, catalog=catalog.version)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)
-        log.info("serving catalog", extra={"catalog_version": catalog.version, "items": len(catalog), "source": source})
+        details = {"catalog_version": catalog.version, "bundle_version": bundle.version}
+        log.info("serving catalog", extra={**details, "items": len(catalog), "source": source})
 
-    def _is_served(self, version: str) -> bool:
-        """Whether requests get ``version`` already."""
-        return self._live.snapshot is not None and self._live.snapshot.catalog.base.version == version
+    def _is_served(self, release: Release) -> bool:
+        """Whether requests get ``release`` already."""
+        if self._served is None or self._served.catalog != release.catalog:
+            return False
+        return self._fixed is not None or self._served.bundle == release.bundle
 
-    def _is_refused(self, version: str) -> bool:
-        """Whether ``version`` failed its checks a moment ago."""
+    def _is_refused(self, release: Release) -> bool:
+        """Whether ``release`` failed its checks a moment ago."""
         refused, at = self._refused
-        return version == refused and time.monotonic() < at + REFUSED_FOR
+        return release == refused and time.monotonic() < at + REFUSED_FOR
+
+    def _wait(self, reason: str) -> None:
+        """Says why nothing is served yet, and logs it when that changes."""
+        if self._live.snapshot is None and self.waiting != reason:
+            log.warning("waiting for something to serve", extra={"reason": reason})
+            self.waiting = reason
 
     def _mark(self, *, stale: bool, reason: str = "") -> None:
         """Notes whether the catalog may be older than the registry's, and logs when that changes."""
+        if stale:
+            self._wait(reason)
         if stale and not self.stale:
             log.warning("catalog may be stale", extra={"reason": reason})
         if self.stale and not stale:
@@ -156,7 +246,7 @@ def bundled_fusion(manifest: Manifest) -> FusionConfig:
         raise BundleError(f"config.fusion in the manifest cannot be used: {error}; export the bundle again") from error
 
 
-def check_answer(recommender: Recommender, snapshot: Snapshot) -> None:
+def check_answer(recommender: Recommender, snapshot: Snapshot, beam: int) -> None:
     """Asks for what follows the most popular item, which warms every path that a request takes.
 
     Raises:
@@ -164,7 +254,7 @@ def check_answer(recommender: Recommender, snapshot: Snapshot) -> None:
     """
     history = (snapshot.catalog.item_id(int(snapshot.catalog.popular[0])),)
     weights = dict.fromkeys(snapshot.catalog.space.modalities, 1.0)
-    query = Query(history, k=1, beam=1, weights=weights, exclude_seen=False)
+    query = Query(history, k=1, beam=beam, weights=weights, exclude_seen=False)
     answer = recommender.recommend(snapshot, query)
     if not answer.items or not all(math.isfinite(item.score) for item in answer.items):
         raise BundleError(f"catalog {snapshot.version} gives no answer to history {list(history)}; export it again")

@@ -170,7 +170,8 @@ class InfoResponse(Response):
     """What is served, by what, and how."""
 
     service_version: str
-    model_version: str
+    bundle_version: str
+    model_version: str = Field(description="The bundle's generator.")
     catalog_version: str
     catalog_items: int
     catalog_source: Literal["bundle", "registry"]

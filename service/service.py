@@ -50,19 +50,19 @@ class Service:
         try:
             await self.histories.open()
             await self._loader.start()
+            await self._loader.keep_current()
         except MacrecError as error:
             log.error("cannot serve", extra={"reason": str(error)})  # noqa: TRY400 - the message says it all
             self.failure = error
             on_failure()
-            return
-        await self._loader.keep_current()
 
     async def close(self) -> None:
         """Lets running searches end and frees connections."""
         await asyncio.to_thread(self.scheduler.close)
         await self.histories.close()
+        self._loader.close()
         if self._registry is not None:
-            self._registry.close()
+            await asyncio.to_thread(self._registry.close)
 
     def snapshot(self) -> Snapshot:
         """What is served now.
@@ -73,7 +73,7 @@ class Service:
         snapshot = self.live.snapshot
         if snapshot is None:
             self.metrics.rejected.labels(reason="starting").inc()
-            raise Problem(STARTING, str(self.failure or "model and catalog are being loaded"), retry_after=1)
+            raise Problem(STARTING, str(self.failure or self._loader.waiting), retry_after=1)
         return snapshot
 
     async def history(self, user_id: str) -> list[str] | None:
@@ -149,7 +149,9 @@ def _waits(settings: Settings) -> Waits:
 
 
 def _registry(settings: Settings) -> Registry | None:
-    """The registry of catalogs, if there is a Redis to keep it."""
-    if settings.redis_url is None:
-        return None
-    return open_registry(settings.redis_url.get_secret_value(), settings.catalog_timeout)
+    """The registry of releases, if there is a folder or a Redis to keep it."""
+    if settings.registry is not None:
+        return open_registry(settings.registry)
+    if settings.redis_url is not None:
+        return open_registry(settings.redis_url.get_secret_value(), settings.catalog_timeout)
+    return None

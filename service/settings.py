@@ -32,10 +32,11 @@ class Settings(BaseSettings):
     """Settings; each field ``x`` is the variable ``MACREC_X`` or the secret file ``macrec_x``.
 
     Attributes:
-        bundle: the bundle's folder.
+        bundle: folder of the bundle whose model is served; if not given, the model of the registry's current release.
         host: address to listen on.
         port: port to listen on.
-        redis_url: where histories and published catalogs are (``REDIS_URL`` works too); in memory if not given.
+        redis_url: where histories and published versions are (``REDIS_URL`` works too); in memory if not given.
+        registry: folder of a registry, for published versions without Redis or beside it.
         state: folder for histories where there is no Redis, one process' own; in memory only if empty. By default
             ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
         redis_timeout: seconds to wait for Redis to connect or answer a read.
@@ -43,9 +44,9 @@ class Settings(BaseSettings):
         redis_write_timeout: seconds to wait for Redis to take a write.
         redis_pool: connections at most, for reads and for writes each.
         redis_pool_wait: seconds to wait for a free one.
-        catalog_cache: folder for catalogs fetched from the registry, shared by processes on one machine.
-        catalog_poll: seconds between two looks at the registry's current version.
-        catalog_timeout: seconds to wait for one chunk of a catalog.
+        catalog_cache: folder for bundles and catalogs fetched from the registry, shared by processes on one machine.
+        catalog_poll: seconds between two looks at the registry's current release; an announced one is seen at once.
+        catalog_timeout: seconds to wait for one chunk of a bundle or catalog.
         provider: where the search runs.
         allow_cpu: whether a service that asked for CUDA may run on the CPU instead.
         threads: threads of one search.
@@ -74,12 +75,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MACREC_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
-    bundle: Path = Path("bundle")
+    bundle: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     redis_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("redis_url", "MACREC_REDIS_URL", "REDIS_URL")
     )
+    registry: Path | None = None
     state: Path | None = Field(default_factory=default_state)
     redis_timeout: PositiveFloat = 0.05
     redis_patience: PositiveFloat = 0.08
@@ -113,9 +115,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("state", mode="before")
+    @field_validator("bundle", "registry", "state", mode="before")
     @classmethod
-    def _no_state(cls, value: object) -> object:
+    def _none_if_empty(cls, value: object) -> object:
         """An empty variable means no folder."""
         return value or None
 

@@ -68,8 +68,13 @@ def check_space(engine: Engine, catalog: Catalog) -> None:
         raise BundleError(
             f"catalog {catalog.version} has {catalog.space}, the generator {engine.space}; publish a catalog of it"
         )
-    if catalog.space_hash != engine.space_hash:
+    check_space_hash(engine, catalog.version, catalog.space_hash)
+
+
+def check_space_hash(engine: Engine, version: str, space_hash: str) -> None:
+    """Raises BundleError unless the engine is of the ID space that catalog ``version`` is of."""
+    if space_hash != engine.space_hash:
         raise BundleError(
-            f"catalog {catalog.version} is of ID space {catalog.space_hash}, the generator of {engine.space_hash}; "
+            f"catalog {version} is of ID space {space_hash}, the generator of {engine.space_hash}; "
             "publish the catalog of the same bundle"
         )

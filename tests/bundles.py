@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
@@ -62,6 +63,31 @@ def write_test_bundle(folder: Path) -> Path:
         space_hash=SPACE_HASH,
         config={"max_history": MAX_HISTORY},
         metrics={"hr@10": 0.25},
+        data_fingerprint="random",
+        created_by="tests",
+    )
+    return folder
+
+
+def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:
+    """Writes what another training run would: the same graph for another ID space, and another catalog; no export."""
+    name = f"{seed:016x}"
+
+    def fill(partial: Path) -> None:
+        graph = onnx.load(trained / "generator.onnx")
+        properties = {entry.key: entry.value for entry in graph.metadata_props}
+        onnx.helper.set_model_props(graph, {**properties, "space_hash": name})
+        onnx.save(graph, partial / "generator.onnx")
+        (partial / "catalog").mkdir()
+        build_catalog(seed=seed, name=name).save(partial / "catalog")
+
+    write_bundle(
+        folder,
+        fill,
+        space=SPACE,
+        space_hash=name,
+        config={"max_history": MAX_HISTORY},
+        metrics={},
         data_fingerprint="random",
         created_by="tests",
     )

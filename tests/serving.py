@@ -3,8 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
+import httpx
 from fastapi.testclient import TestClient
 
 from service.__main__ import Server
@@ -13,6 +16,9 @@ from service.recommender import Recommender
 from service.service import Service
 from service.settings import Settings
 from service.snapshot import Snapshot
+from tests.bundles import item_id
+
+BODY = {"history": [item_id(3)]}
 
 Start = Callable[..., TestClient]
 MakeSettings = Callable[..., Settings]
@@ -65,6 +71,24 @@ class BlockedRecommender(Recommender):
         self.begun.append(query)
         assert self.allowed.wait(20)
         return super().recommend(snapshot, query)
+
+
+class Clients:
+    """Several clients of one server, each on a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pool = ThreadPoolExecutor(32)
+
+    def ask(self, **body: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/recommend", json={**BODY, **body}, timeout=20)
+
+    def ask_soon(self, **body: Any) -> Future[httpx.Response]:
+        return self._pool.submit(self.ask, **body)
+
+    def metric(self, name: str) -> float:
+        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(name + " ")).split()[-1])
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""Publishes a bundle's catalog to the registry that servers load it from, lists what is there, and rolls back.
+"""Publishes bundles and catalogs to the registry that servers load them from, lists what is there, and rolls back.
 
-python -m training publish  --bundle FOLDER [--redis URL | --registry FOLDER]
-python -m training versions                 [--redis URL | --registry FOLDER]
-python -m training rollback                 [--redis URL | --registry FOLDER]
+python -m training publish  --bundle FOLDER [--catalog FOLDER] [--redis URL | --registry FOLDER]
+python -m training publish  --catalog FOLDER                   [--redis URL | --registry FOLDER]
+python -m training versions                                    [--redis URL | --registry FOLDER]
+python -m training rollback                                    [--redis URL | --registry FOLDER]
+python -m training gc       --keep N                           [--redis URL | --registry FOLDER]
 """
 
 import argparse
@@ -13,39 +15,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model.bundle import CATALOG_FOLDER, Bundle
 from model.errors import ConfigError
-from model.registry import Registry, open_registry
+from model.published import Published
+from model.registry import UNFINISHED_SECONDS, Registry, open_registry
+from model.release import Release
 
 REDIS_URL = "REDIS_URL"
 
 
-def publish(bundle: Path, registry: Registry) -> str:
-    """Verifies ``bundle`` and makes its catalog the current one; returns the catalog version.
-
-    Raises:
-        BundleError: if the bundle is damaged; nothing is published then.
-        RegistryError: if the registry does not answer or refuses; the version before stays current.
-    """
-    return registry.publish(Bundle.load(bundle).folder / CATALOG_FOLDER)
+def describe_release(release: Release) -> str:
+    """Its two versions on one line."""
+    return f"bundle {release.bundle or '-'} catalog {release.catalog}\n"
 
 
 def describe_versions(registry: Registry) -> str:
-    """One line a version, the oldest first: a mark at the current one, name, time, items, size, ID space."""
+    """One line a version, the oldest first: a mark if it is served, kind, name, time, items, size, ID space."""
     current = registry.current()
-    return "".join(
-        f"{'*' if version.version == current else ' '} {version.version}  {version.published:%Y-%m-%d %H:%M:%S %Z}  "
-        f"{version.items:>12,} items  {version.size / 1e6:>10,.1f} MB  ID space {version.space_hash}\n"
-        for version in registry.versions()
+    served = set() if current is None else set(current.keys)
+    return "".join(_describe(version, served=version.key in served) for version in registry.versions())
+
+
+def _describe(version: Published, *, served: bool) -> str:
+    items = "model" if version.items is None else f"{version.items:,} items"
+    return (
+        f"{'*' if served else ' '} {version.kind:<7}  {version.version}  {version.published:%Y-%m-%d %H:%M:%S %Z}  "
+        f"{items:>18}  {version.size / 1e6:>10,.1f} MB  ID space {version.space_hash}\n"
     )
 
 
 def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Adds ``publish``, ``versions`` and ``rollback``; each sets ``run``, which takes the parsed arguments."""
-    publisher = _add_command(commands, "publish", "make a bundle's catalog the current one", _run_publish)
-    publisher.add_argument("--bundle", type=Path, required=True, help="the exported bundle's folder")
-    _add_command(commands, "versions", "list the catalog versions in the registry", _run_versions)
-    _add_command(commands, "rollback", "go back to the catalog that was current before", _run_rollback)
+    """Adds the commands; each sets ``run``, which takes the parsed arguments."""
+    publisher = _add_command(commands, "publish", "make a bundle, a catalog or both the current release", _run_publish)
+    publisher.add_argument("--bundle", type=Path, help="folder of an exported bundle; its model and its catalog")
+    publisher.add_argument(
+        "--catalog", type=Path, help="folder of a catalog, instead of the bundle's; alone: for the released bundle"
+    )
+    _add_command(commands, "versions", "list the bundles and catalogs in the registry; * is served", _run_versions)
+    _add_command(commands, "rollback", "go back to the release that was current before", _run_rollback)
+    collector = _add_command(commands, "gc", "remove what the last releases do not need", _run_gc)
+    collector.add_argument("--keep", type=_positive, required=True, metavar="N", help="releases to keep")
+    collector.add_argument(
+        "--unfinished",
+        type=float,
+        default=UNFINISHED_SECONDS,
+        metavar="SECONDS",
+        help="leave alone what was touched in this time: its publisher may still write (default: %(default)s)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("the current release is always kept; give 1 or more")
+    return number
 
 
 def _add_command(
@@ -62,8 +84,10 @@ def _add_command(
 
 
 def _run_publish(arguments: argparse.Namespace) -> None:
+    if arguments.bundle is None and arguments.catalog is None:
+        raise ConfigError("nothing to publish; give --bundle FOLDER, --catalog FOLDER or both")
     with _registry(arguments) as registry:
-        sys.stdout.write(f"{publish(arguments.bundle, registry)}\n")
+        sys.stdout.write(describe_release(registry.publish(arguments.bundle, arguments.catalog)))
 
 
 def _run_versions(arguments: argparse.Namespace) -> None:
@@ -73,7 +97,15 @@ def _run_versions(arguments: argparse.Namespace) -> None:
 
 def _run_rollback(arguments: argparse.Namespace) -> None:
     with _registry(arguments) as registry:
-        sys.stdout.write(f"{registry.rollback()}\n")
+        sys.stdout.write(describe_release(registry.rollback()))
+
+
+def _run_gc(arguments: argparse.Namespace) -> None:
+    with _registry(arguments) as registry:
+        collected = registry.collect_garbage(arguments.keep, arguments.unfinished)
+    for key in collected.versions:
+        sys.stdout.write(f"{key}\n")
+    sys.stdout.write(f"{len(collected.versions)} versions and {collected.chunks} chunks removed\n")
 
 
 @contextmanager

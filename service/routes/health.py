@@ -33,6 +33,7 @@ async def info(service: ServiceDep) -> InfoResponse:
     space = snapshot.catalog.space
     return InfoResponse(
         service_version=VERSION,
+        bundle_version=snapshot.bundle.version,
         model_version=snapshot.model_version,
         catalog_version=snapshot.version,
         catalog_items=len(snapshot.catalog),

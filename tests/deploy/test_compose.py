@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
-from tests.deploy.test_dockerfile import STAGES
+from tests.deploy.test_dockerfile import STAGES, environment
 from tests.deploy.tools import ROOT, find_tool, read_yaml, run_tool
 from training.__main__ import _parser
 
@@ -48,13 +48,13 @@ def test_server_and_publisher_use_the_same_redis() -> None:
     assert urls == {"redis://valkey:6379/0"}
 
 
-def test_the_bundle_is_where_training_leaves_it() -> None:
+def test_the_bundle_is_where_training_leaves_it_and_the_api_takes_it_from_redis() -> None:
     train, publish = SERVICES["train"]["command"], SERVICES["publish"]["command"]
     out = train[train.index("--out") + 1]
-    bundle = publish[publish.index("--bundle") + 1]
-    assert bundle == SERVICES["api"]["environment"]["MACREC_BUNDLE"] == f"{out}/bundle"
+    assert publish[publish.index("--bundle") + 1] == f"{out}/bundle"
     folder = {name: target for name, source, target in mounts() if source == "runs"}
-    assert folder == dict.fromkeys([*JOBS, "api"], "/runs")
+    assert folder == dict.fromkeys(JOBS, "/runs")
+    assert "MACREC_BUNDLE" not in SERVICES["api"]["environment"] | environment("serve-cpu")
 
 
 @pytest.mark.parametrize("job", JOBS)

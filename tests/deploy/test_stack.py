@@ -47,8 +47,8 @@ class Stack:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog of the bundle that Compose serves."""
-        return Catalog.load(Path(self.environment("api")["MACREC_BUNDLE"]) / "catalog")
+        """The catalog of the bundle that Compose publishes."""
+        return Catalog.load(self.runs / "sample" / "bundle" / "catalog")
 
     def environment(self, service: str) -> dict[str, str]:
         """A service's variables: the image's, then Compose's, then this machine's."""

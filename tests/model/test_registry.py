@@ -1,65 +1,53 @@
-"""Publishing, fetching and rolling back, the same for both stores, and what a crash or a damage may not do."""
+"""Publishing, fetching, rolling back and collecting garbage, the same for both stores."""
 
 import os
-import signal
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from redis import Redis
 
 from model.catalog import Catalog
-from model.catalog_version import CatalogVersion
 from model.errors import BundleError, ConfigError, RegistryError
 from model.folder_store import FolderStore
-from model.redis_store import CHANNEL, RELEASES, RedisStore
+from model.published import Published
+from model.redis_store import CHANNEL, CHUNK, RELEASES, RedisStore
 from model.registry import Registry, open_registry
-from model.semantic_ids import IdSpace
-from tests.cutting_proxy import cutting_proxy
+from model.release import Release, VersionKey
 from tests.servers import Valkey, start_valkey
+from tests.tiny_bundles import bundle_of, catalog_of, save_bundle, save_catalog
 
-CHUNK_BYTES = 64
+CHUNK_BYTES = 256
 """So small that most files of the tiny catalogs have several chunks."""
 
-PUBLISH = """
-import sys
-from pathlib import Path
-from model.redis_store import RedisStore
-from model.registry import Registry
-Registry(RedisStore(sys.argv[1], 5.0), chunk_bytes=4096).publish(Path(sys.argv[2]))
-"""
+
+def content(folder: Path, *, without: str = "") -> dict[str, bytes]:
+    """Every file of a folder, but for those in the folder ``without``."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: data for name, data in files.items() if not without or not name.startswith(f"{without}/")}
 
 
-def save_catalog(folder: Path, seed: int) -> Path:
-    """Writes a catalog of 20 items whose codes depend on ``seed``."""
-    codes = np.random.default_rng(seed).integers(0, 8, (2, 20, 3), dtype=np.uint8)
-    items = [(f"item-{number}", {"title": f"Item {number}"}) for number in range(20)]
-    space = IdSpace(("text", "image"), levels=3, codes=8)
-    folder.mkdir(parents=True)
-    Catalog.build(space, codes, items, np.arange(20), space_hash="0" * 16).save(folder)
-    return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def download(registry: Registry, kind: str, version: str | None, into: Path) -> Path:
+    """Fetches a version into a folder of its own."""
+    assert version is not None
+    into.mkdir(parents=True, exist_ok=True)
+    registry.download(VersionKey.of(kind, version), into / version)
+    return into / version
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A catalog."""
-    return save_catalog(tmp_path / "old", seed=1)
+    """A bundle."""
+    return save_bundle(tmp_path / "old", seed=1)
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
-    """Another catalog."""
-    return save_catalog(tmp_path / "new", seed=2)
+    """A bundle of another ID space."""
+    return save_bundle(tmp_path / "new", seed=2, space_hash="6" * 16)
 
 
 @pytest.fixture(scope="module")
@@ -88,28 +76,67 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         yield opened
 
 
-def test_an_empty_registry_has_no_current_version(registry: Registry) -> None:
+def test_an_empty_registry_has_no_release(registry: Registry) -> None:
     assert registry.current() is None
     assert registry.versions() == []
-    with pytest.raises(RegistryError, match="no earlier catalog version"):
+    assert registry.collect_garbage(keep=1) == ([], 0)
+    with pytest.raises(RegistryError, match="no earlier release"):
         registry.rollback()
 
 
-def test_a_published_catalog_is_fetched_byte_for_byte(registry: Registry, old: Path, tmp_path: Path) -> None:
-    version = registry.publish(old)
+def test_a_published_bundle_and_its_catalog_are_fetched_byte_for_byte(
+    registry: Registry, old: Path, tmp_path: Path
+) -> None:
+    release = registry.publish(old)
 
-    assert version == registry.current() == Catalog.load(old).version
-    assert content(registry.fetch(version, tmp_path / "cache")) == content(old)
-    [described] = registry.versions()
-    assert (described.version, described.items, described.space_hash) == (version, 20, "0" * 16)
-    assert described.size == sum(map(len, content(old).values()))
+    assert release == registry.current() == Release(bundle=bundle_of(old), catalog=catalog_of(old))
+    bundle = download(registry, "bundle", release.bundle, tmp_path / "bundles")
+    catalog = download(registry, "catalog", release.catalog, tmp_path / "catalogs")
+    assert content(bundle) == content(old, without="catalog")
+    assert content(catalog) == content(old / "catalog")
+    described = {version.kind: version for version in registry.versions()}
+    assert (described["catalog"].items, described["bundle"].items) == (20, None)
+    assert {version.space_hash for version in described.values()} == {"5" * 16}
+    assert sum(version.size for version in described.values()) == sum(map(len, content(old).values()))
+
+
+def test_a_catalog_alone_keeps_the_released_bundle(registry: Registry, old: Path, tmp_path: Path) -> None:
+    first = registry.publish(old)
+    second = registry.publish(catalog=save_catalog(tmp_path / "more", seed=3))
+    assert second.bundle == first.bundle
+    assert second.catalog == catalog_of(tmp_path / "more") != first.catalog
+
+
+def test_a_catalog_may_be_published_where_no_bundle_is(registry: Registry, tmp_path: Path) -> None:
+    release = registry.publish(catalog=save_catalog(tmp_path / "catalog", seed=3))
+    assert release == Release(bundle=None, catalog=catalog_of(tmp_path / "catalog"))
+
+
+def test_a_bundle_may_be_released_with_another_catalog_than_its_own(
+    registry: Registry, old: Path, tmp_path: Path
+) -> None:
+    release = registry.publish(old, save_catalog(tmp_path / "more", seed=3))
+    assert release == Release(bundle=bundle_of(old), catalog=catalog_of(tmp_path / "more"))
+    assert {version.kind: version.version for version in registry.versions()} == release.model_dump()
+
+
+def test_a_bundle_and_a_catalog_of_two_id_spaces_are_never_one_release(
+    registry: Registry, old: Path, new: Path
+) -> None:
+    with pytest.raises(BundleError, match=f"is of ID space {'6' * 16}, .* of {'5' * 16}"):
+        registry.publish(old, new / "catalog")
+    assert registry.versions() == []
+    first = registry.publish(old)
+    with pytest.raises(BundleError, match="together with its own bundle"):
+        registry.publish(catalog=new / "catalog")
+    assert registry.current() == first
 
 
 def test_publishing_the_same_content_again_changes_nothing(registry: Registry, old: Path, new: Path) -> None:
     first = registry.publish(old)
     second = registry.publish(new)
     assert registry.publish(new) == second
-    assert len(registry.versions()) == 2
+    assert len(registry.versions()) == 4
     assert registry.rollback() == first
 
 
@@ -119,224 +146,242 @@ def test_rollback_goes_back_release_by_release_and_skips_what_was_withdrawn(
     first, bad = registry.publish(old), registry.publish(new)
     assert registry.rollback() == first == registry.current()
 
-    third = registry.publish(save_catalog(tmp_path / "third", seed=3))
-    assert registry.current() == third
+    third = registry.publish(catalog=save_catalog(tmp_path / "third", seed=3))
+    assert third.bundle == first.bundle
     assert registry.rollback() == first
-    assert bad in {version.version for version in registry.versions()}
+    assert bad.bundle in {version.version for version in registry.versions()}
 
 
-def test_a_second_fetch_reads_nothing(registry: Registry, old: Path, tmp_path: Path) -> None:
-    version = registry.publish(old)
-    folder = registry.fetch(version, tmp_path / "cache")
-    unreachable = Registry(RedisStore("redis://127.0.0.1:1", timeout=0.1))
-    assert unreachable.fetch(version, tmp_path / "cache") == folder
+def test_garbage_is_what_the_last_releases_do_not_need(
+    registry: Registry, old: Path, new: Path, tmp_path: Path
+) -> None:
+    first = registry.publish(old)
+    second = registry.publish(catalog=save_catalog(tmp_path / "more", seed=3))
+    third = registry.publish(new)
+
+    collected = registry.collect_garbage(keep=2, unfinished_seconds=0)
+    assert collected.versions == [VersionKey("catalog", first.catalog)]
+    assert collected.chunks > 0
+    for release in (second, third):
+        for key in release.keys:
+            download(registry, key.kind, key.version, tmp_path / "kept" / key.kind)
+    assert registry.rollback() == second
+    with pytest.raises(RegistryError, match="no earlier release"):
+        registry.rollback()
+    assert registry.collect_garbage(keep=2, unfinished_seconds=0).versions, "what was withdrawn is needed no more"
+    assert content(download(registry, "catalog", second.catalog, tmp_path / "again")) == content(tmp_path / "more")
 
 
-def test_processes_that_share_a_cache_download_once(registry: Registry, old: Path, tmp_path: Path) -> None:
-    version = registry.publish(old)
-    folders: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: folders.append(registry.fetch(version, tmp_path / "cache"))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert folders == [tmp_path / "cache" / version] * 4
-    assert content(folders[0]) == content(old)
+def test_the_current_release_is_never_garbage(registry: Registry, old: Path, new: Path, tmp_path: Path) -> None:
+    registry.publish(old)
+    release = registry.publish(new)
+    for _ in range(3):
+        registry.collect_garbage(keep=0, unfinished_seconds=0)
+    assert registry.current() == release
+    assert content(download(registry, "bundle", release.bundle, tmp_path / "b")) == content(new, without="catalog")
+    assert content(download(registry, "catalog", release.catalog, tmp_path / "c")) == content(new / "catalog")
 
 
-def test_a_fetch_that_was_killed_leaves_nothing_in_the_way(registry: Registry, old: Path, tmp_path: Path) -> None:
-    version = registry.publish(old)
-    partial = tmp_path / "cache" / f".{version}.partial"
+def test_what_a_killed_publisher_left_is_garbage_once_it_is_old(registry: Registry, old: Path) -> None:
+    registry.publish(old)
+    registry._store.write_chunk("a" * 64, b"half a catalog")
+    assert registry.collect_garbage(keep=1).chunks == 0, "its publisher may still be writing"
+    assert registry.collect_garbage(keep=1, unfinished_seconds=0).chunks == 1
+    assert registry._store.read_chunk("a" * 64) is None
+
+
+def test_a_chunk_that_vanishes_while_it_is_published_is_not_released(
+    registry: Registry, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage collection by somebody who was told that no publisher runs."""
+    before = registry.publish(old)
+    current = registry._store.current
+
+    def collect_then_look() -> Release | None:
+        registry._store.sweep((), 0)
+        return current()
+
+    monkeypatch.setattr(registry._store, "current", collect_then_look)
+    with pytest.raises(RegistryError, match=r"vanished .*while it was published; publish again"):
+        registry.publish(new)
+    assert current() == before
+    assert {version.space_hash for version in registry.versions()} == {"5" * 16}
+
+
+def test_a_publisher_that_was_overtaken_starts_from_the_new_release(
+    registry: Registry, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two publish at once: the catalog of one is released with the bundle of the other, and neither is lost."""
+    registry.publish(old)
+    other = save_bundle(tmp_path / "other", seed=4)
+    current = registry._store.current
+    overtaken: list[Release | None] = []
+
+    def look_and_be_overtaken() -> Release | None:
+        found = current()
+        if not overtaken:
+            overtaken.append(found)
+            registry.publish(other)
+        return found
+
+    monkeypatch.setattr(registry._store, "current", look_and_be_overtaken)
+    release = registry.publish(catalog=save_catalog(tmp_path / "more", seed=3))
+    assert release == Release(bundle=bundle_of(other), catalog=catalog_of(tmp_path / "more"))
+    assert registry.rollback() == Release(bundle=bundle_of(other), catalog=catalog_of(other))
+
+
+def test_a_download_that_was_killed_leaves_nothing_in_the_way(registry: Registry, old: Path, tmp_path: Path) -> None:
+    release = registry.publish(old)
+    partial = tmp_path / "cache" / f".{release.catalog}.partial"
     partial.mkdir(parents=True)
     (partial / "codes.npy").write_bytes(b"half of it")
-    assert content(registry.fetch(version, tmp_path / "cache")) == content(old)
+    assert content(download(registry, "catalog", release.catalog, tmp_path / "cache")) == content(old / "catalog")
     assert not partial.exists()
 
 
-def test_an_unknown_version_is_named(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="0123456789abcdef is not in the registry"):
-        registry.fetch("0123456789abcdef", tmp_path / "cache")
-    with pytest.raises(BundleError, match="no catalog version"):
-        registry.fetch("../../etc", tmp_path / "cache")
+def test_an_unknown_version_is_named(registry: Registry) -> None:
+    with pytest.raises(BundleError, match="catalog/0123456789abcdef is not in the registry"):
+        registry.describe(VersionKey.of("catalog", "0123456789abcdef"))
+
+
+@pytest.mark.parametrize("name", ["catalog/../../etc", "catalog", "bundle/", "folder/0123456789abcdef", ""])
+def test_a_name_from_outside_has_the_form_of_a_version(name: str) -> None:
+    with pytest.raises(BundleError, match="is no"):
+        VersionKey.parse(name)
 
 
 def test_a_folder_without_a_catalog_is_not_published(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"catalog\.json"):
+        registry.publish(catalog=tmp_path)
+    with pytest.raises(BundleError, match="is no bundle"):
         registry.publish(tmp_path)
     assert registry.versions() == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(registry: Registry, old: Path, tmp_path: Path) -> None:
-    version = registry.publish(old)
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(RegistryError, match="cache"):
-        registry.fetch(version, tmp_path / "cache")
+def test_a_damaged_bundle_is_not_published(registry: Registry, old: Path) -> None:
+    (old / "catalog" / "codes.npy").write_bytes(b"damaged")
+    with pytest.raises(BundleError, match=r"codes\.npy"):
+        registry.publish(old)
+    assert registry.current() is None
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside", ""])
 def test_a_manifest_may_not_lead_out_of_its_folder(name: str, old: Path) -> None:
-    manifest = CatalogVersion.of_folder(old).model_dump_json().replace('"codes.npy"', f'"{name}"')
-    with pytest.raises(BundleError, match="no path inside a catalog folder"):
-        CatalogVersion.parse(Catalog.load(old).version, manifest.encode())
+    published = Published.of_catalog(old / "catalog")
+    manifest = published.model_dump_json().replace('"codes.npy"', f'"{name}"')
+    with pytest.raises(BundleError, match="no path inside its folder"):
+        Published.parse(published.key, manifest.encode())
 
 
 def test_a_manifest_under_another_versions_name_is_refused(old: Path) -> None:
-    manifest = CatalogVersion.of_folder(old).model_dump_json().encode()
-    with pytest.raises(BundleError, match="describes version"):
-        CatalogVersion.parse("0" * 16, manifest)
-
-
-def test_a_damaged_or_missing_file_in_a_folder_is_refused(old: Path, tmp_path: Path) -> None:
-    registry = open_registry(tmp_path / "registry")
-    version = registry.publish(old)
-    stored = tmp_path / "registry" / "catalogs" / version / "codes.npy"
-    stored.write_bytes(stored.read_bytes()[:-1])
-    with pytest.raises(BundleError, match=r"chunk 0 of codes\.npy has SHA-256"):
-        registry.fetch(version, tmp_path / "cache")
-    stored.unlink()
-    with pytest.raises(BundleError, match=r"codes\.npy is missing"):
-        registry.fetch(version, tmp_path / "cache")
-    assert not (tmp_path / "cache" / version).exists()
+    manifest = Published.of_catalog(old / "catalog").model_dump_json().encode()
+    with pytest.raises(BundleError, match="describes catalog/"):
+        Published.parse(VersionKey("catalog", "0" * 16), manifest)
+    with pytest.raises(BundleError, match="describes catalog/"):
+        Published.parse(VersionKey("bundle", Catalog.load(old / "catalog").version), manifest)
 
 
 @pytest.mark.parametrize("damage", ["corrupt", "truncate", "delete"])
-def test_a_damaged_chunk_in_redis_is_refused_and_mended_by_publishing(
-    damage: str, valkey: Valkey, old: Path, tmp_path: Path
+def test_a_damaged_chunk_is_refused_and_mended_by_publishing(
+    damage: str, registry: Registry, old: Path, tmp_path: Path
 ) -> None:
-    registry = Registry(RedisStore(valkey.url, timeout=5.0), CHUNK_BYTES)
-    version = registry.publish(old)
-    with Redis.from_url(valkey.url) as client:
-        key = sorted(client.scan_iter(f"macrec:catalog:chunk:{version}:*"))[0]
-        chunk = client.get(key)
-        assert isinstance(chunk, bytes)
-        match damage:
-            case "corrupt":
-                client.set(key, bytes([chunk[0] ^ 1]) + chunk[1:])
-            case "truncate":
-                client.set(key, chunk[:-1])
-            case _:
-                client.delete(key)
+    release = registry.publish(old)
+    file = registry.describe(VersionKey("catalog", release.catalog)).files[0]
+    chunk = registry._store.read_chunk(file.chunks[-1])
+    assert chunk is not None
+    match damage:
+        case "corrupt":
+            registry._store.write_chunk(file.chunks[-1], bytes([chunk[0] ^ 1]) + chunk[1:])
+        case "truncate":
+            registry._store.write_chunk(file.chunks[-1], chunk[:-1])
+        case _:
+            registry._store.sweep(set(file.chunks[:-1]), 0)
 
-    with pytest.raises(BundleError, match="publish the catalog again"):
-        registry.fetch(version, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == [tmp_path / "cache" / ".lock"]
+    with pytest.raises(BundleError, match=f"chunk .* of {file.name}.*publish it again"):
+        download(registry, "catalog", release.catalog, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
     registry.publish(old)
-    assert content(registry.fetch(version, tmp_path / "cache")) == content(old)
+    assert content(download(registry, "catalog", release.catalog, tmp_path / "cache")) == content(old / "catalog")
 
 
-def test_a_release_is_announced(valkey: Valkey, old: Path) -> None:
+def test_a_pointer_that_makes_no_sense_is_named(valkey: Valkey, old: Path, tmp_path: Path) -> None:
+    with closing(open_registry(valkey.url)) as registry, Redis.from_url(valkey.url) as client:
+        client.rpush(RELEASES, "nonsense")
+        with pytest.raises(BundleError, match="pointer cannot be read"):
+            registry.current()
+    (tmp_path / "releases.json").write_text('{"not": "a list"}')
+    with pytest.raises(BundleError, match=r"releases\.json is damaged"):
+        open_registry(tmp_path).current()
+
+
+def test_a_release_and_a_rollback_are_announced(valkey: Valkey, old: Path, new: Path) -> None:
     with Redis.from_url(valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(CHANNEL)
         channel.get_message(timeout=5)
-        version = open_registry(valkey.url).publish(old)
-        message = channel.get_message(timeout=5)
-    assert message is not None
-    assert message["data"] == version.encode()
+        with closing(open_registry(valkey.url)) as registry:
+            said = [registry.publish(old), registry.publish(new), registry.publish(new), registry.rollback()]
+        heard = [channel.get_message(timeout=5) for _ in range(3)]
+        assert channel.get_message(timeout=0.05) is None, "what changes nothing is not announced"
+    assert [Release.parse(message["data"]) for message in heard if message] == [said[0], said[1], said[3]]
+
+
+def test_waiting_ends_with_an_announcement_with_the_time_or_with_the_registry(
+    valkey: Valkey, old: Path, new: Path
+) -> None:
+    with closing(open_registry(valkey.url)) as registry, closing(open_registry(valkey.url)) as publisher:
+        registry.wait(0.05)
+        started = time.monotonic()
+        threading.Timer(0.1, publisher.publish, [old]).start()
+        registry.wait(30)
+        assert time.monotonic() - started < 10
+        threading.Timer(0.1, registry.close).start()
+        registry.wait(30)
+        assert time.monotonic() - started < 10
+
+
+def test_waiting_goes_on_through_a_restart_of_redis(old: Path, tmp_path: Path) -> None:
+    with start_valkey(tmp_path) as server, closing(open_registry(server.url)) as registry:
+        registry.wait(0.1)
+        server.kill()
+        registry.wait(0.1)
+        registry.wait(0.1)
+        server.start()
+        registry.wait(0.1)
+        with closing(open_registry(server.url)) as publisher:
+            threading.Timer(0.1, publisher.publish, [old]).start()
+            started = time.monotonic()
+            registry.wait(30)
+            assert time.monotonic() - started < 10
 
 
 def test_the_list_of_releases_does_not_grow_without_end(valkey: Valkey, old: Path, new: Path) -> None:
-    registry = open_registry(valkey.url)
-    first, second = registry.publish(old), registry.publish(new)
-    store = RedisStore(valkey.url, timeout=5.0)
-    for _ in range(60):
-        store.release(first)
-        store.release(second)
-    with Redis.from_url(valkey.url) as client:
+    with closing(open_registry(valkey.url)) as registry, Redis.from_url(valkey.url) as client:
+        releases = [registry.publish(old), registry.publish(new)]
+        for number in range(120):
+            assert registry._store.release(releases[number % 2], {}, [], releases[(number + 1) % 2])
         assert client.llen(RELEASES) == 100
-    assert registry.current() == second
+        assert registry.current() == releases[1]
 
 
-def test_every_connection_lost_while_publishing_leaves_the_old_version(
-    valkey: Valkey, old: Path, new: Path, tmp_path: Path
-) -> None:
-    """The connection is cut before the 1st, 2nd, ... last command: until the very last one nothing has changed."""
-    direct = Registry(RedisStore(valkey.url, timeout=5.0), chunk_bytes=4096)
-    before = direct.publish(old)
-    direct.fetch(before, tmp_path / "cache")
-    commands = _commands_of_a_publication(valkey, old)
-    assert commands[-2:] == [b"HSET", b"EVAL"]
-
-    for allowed in range(len(commands)):
-        with cutting_proxy(valkey.port, allowed) as proxy:
-            publisher = Registry(RedisStore(proxy.url, timeout=5.0), chunk_bytes=4096)
-            with closing(publisher), pytest.raises(RegistryError, match="does not answer"):
-                publisher.publish(new)
-        assert direct.current() == before, f"after {commands[:allowed]}"
-        assert content(direct.fetch(before, tmp_path / str(allowed))) == content(old)
-
-    after = direct.publish(new)
-    assert content(direct.fetch(after, tmp_path / "cache")) == content(new)
+def test_what_two_catalogs_have_in_common_is_stored_once(valkey: Valkey, tmp_path: Path) -> None:
+    with closing(open_registry(valkey.url)) as registry, Redis.from_url(valkey.url) as client:
+        registry.publish(catalog=save_catalog(tmp_path / "one", seed=1))
+        first = len(list(client.scan_iter(f"{CHUNK}*")))
+        registry.publish(catalog=save_catalog(tmp_path / "two", seed=2))
+        both = len(list(client.scan_iter(f"{CHUNK}*")))
+    assert both < 2 * first, "the ids and the metadata are the same"
 
 
-def test_a_publisher_killed_at_any_command_leaves_the_old_version(
-    valkey: Valkey, old: Path, new: Path, tmp_path: Path
-) -> None:
-    """A real process dies by SIGKILL while it waits for the server: in the chunks, at the manifest, at the pointer."""
-    direct = Registry(RedisStore(valkey.url, timeout=5.0), chunk_bytes=4096)
-    before = direct.publish(old)
-    last = len(_commands_of_a_publication(valkey, old)) - 1
-
-    for allowed in (0, last // 2, last - 1, last):
-        with cutting_proxy(valkey.port, allowed, hang_up=False) as proxy:
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            with subprocess.Popen([sys.executable, "-c", PUBLISH, proxy.url, str(new)], env=environment) as publisher:
-                assert proxy.cut.wait(timeout=30)
-                publisher.kill()
-                assert publisher.wait(timeout=10) == -signal.SIGKILL
-        assert direct.current() == before
-        assert content(direct.fetch(before, tmp_path / str(allowed))) == content(old)
-
-
-def _commands_of_a_publication(valkey: Valkey, catalog: Path) -> list[bytes]:
-    with cutting_proxy(valkey.port, allowed=1000) as proxy:
-        with closing(Registry(RedisStore(proxy.url, timeout=5.0), chunk_bytes=4096)) as publisher:
-            publisher.publish(catalog)
-        return proxy.passed
-
-
-def test_a_server_that_was_killed_has_kept_what_was_published(old: Path, tmp_path: Path) -> None:
-    with start_valkey(tmp_path) as server:
-        registry = open_registry(server.url, timeout=2.0)
-        version = registry.publish(old)
-        server.kill()
-        with pytest.raises(RegistryError, match="does not answer"):
-            registry.current()
-        server.start()
-        assert registry.current() == version
-        assert content(registry.fetch(version, tmp_path / "cache")) == content(old)
-
-
-def test_a_silent_server_costs_no_more_than_the_timeout(old: Path, tmp_path: Path) -> None:
-    with start_valkey(tmp_path) as server:
-        registry = open_registry(server.url, timeout=0.2)
-        registry.publish(old)
-        server.pause()
-        with pytest.raises(RegistryError, match="Timeout"):
-            registry.current()
-        server.resume()
-
-
-def test_a_wrong_password_is_named_but_not_shown(old: Path, tmp_path: Path) -> None:
-    with start_valkey(tmp_path, "--requirepass", "right") as server:
-        registry = open_registry(f"redis://:terribly-wrong@127.0.0.1:{server.port}/0")
-        with pytest.raises(RegistryError, match="password") as refused:
-            registry.publish(old)
-        assert "terribly-wrong" not in str(refused.value)
-        assert open_registry(f"redis://:right@127.0.0.1:{server.port}/0").publish(old)
-
-
-def test_a_full_server_refuses_and_the_old_version_stays(old: Path, new: Path, tmp_path: Path) -> None:
-    with start_valkey(tmp_path) as server:
-        registry = open_registry(server.url)
-        version = registry.publish(old)
-        with Redis.from_url(server.url) as client:
-            client.config_set("maxmemory", "1")
-            with pytest.raises(RegistryError, match="memory"):
-                registry.publish(new)
-        assert registry.current() == version
+def test_what_a_killed_writer_left_in_a_folder_is_garbage(old: Path, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry")
+    registry.publish(old)
+    half = tmp_path / "registry" / "chunks" / f".{'a' * 64}.1.partial"
+    half.write_bytes(b"half a chunk")
+    long_ago = time.time() - 7200
+    os.utime(half, (long_ago, long_ago))
+    assert registry.collect_garbage(keep=1).chunks == 1
+    assert not half.exists()
 
 
 def test_a_url_that_makes_no_sense_is_a_configuration_error() -> None:

@@ -1,34 +1,24 @@
 """The live catalog follows the registry, and nothing that fails a check is ever served."""
 
+import gc
+import weakref
 from pathlib import Path
 
-from fastapi.testclient import TestClient
-
-from model.catalog import Catalog
-from model.registry import open_registry
 from service import loader
-from tests.bundles import build_catalog, item_id
+from tests.bundles import build_catalog, item_id, write_retrained_bundle
+from tests.publishing import POLL, publish, publish_bundle, version_of
 from tests.servers import start_valkey
-from tests.serving import Start, metric, service_of, snapshot_of, until
-
-POLL = 0.05
-
-
-def publish(url: str, catalog: Catalog, folder: Path) -> str:
-    """Publishes a catalog, as training does."""
-    folder.mkdir()
-    catalog.save(folder)
-    registry = open_registry(url)
-    version = registry.publish(folder)
-    registry.close()
-    return version
-
-
-def version_of(client: TestClient) -> str:
-    response = client.post("/recommend", json={"history": [item_id(1)]})
-    response.raise_for_status()
-    version: str = response.json()["catalog_version"]
-    return version
+from tests.serving import (
+    BlockedRecommender,
+    Clients,
+    MakeSettings,
+    Start,
+    metric,
+    running,
+    service_of,
+    snapshot_of,
+    until,
+)
 
 
 def test_a_service_starts_with_the_published_catalog(start: Start, tmp_path: Path) -> None:
@@ -58,6 +48,37 @@ def test_a_new_version_replaces_the_live_one_and_requests_in_flight_keep_theirs(
         assert metric(client, "macrec_catalog_items") == 40
 
 
+def test_a_request_that_began_before_a_swap_ends_on_the_version_it_began_with(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
+    with start_valkey(tmp_path) as valkey, running(settings(redis_url=valkey.url, catalog_poll=POLL)) as (server, url):
+        blocked = BlockedRecommender(server.service.recommender)
+        server.service.recommender = blocked
+        clients = Clients(url)
+        before = server.service.snapshot().version
+        in_flight = clients.ask_soon()
+        until(lambda: len(blocked.begun) == 1)
+        version = publish(valkey.url, build_catalog(items=40, seed=1), tmp_path / "published")
+        until(lambda: server.service.snapshot().version == version)
+        blocked.allowed.set()
+        assert in_flight.result().json()["catalog_version"] == before
+        assert clients.ask().json()["catalog_version"] == version
+
+
+def test_what_is_no_longer_served_is_freed(start: Start, tmp_path: Path, bundle: Path) -> None:
+    with start_valkey(tmp_path) as valkey:
+        publish_bundle(valkey.url, bundle)
+        client = start(bundle=None, redis_url=valkey.url, catalog_poll=POLL)
+        before = snapshot_of(client)
+        parts = [weakref.ref(part) for part in (before, before.catalog.base, before.engine, before.bundle)]
+        del before
+        retrained = write_retrained_bundle(bundle, tmp_path / "retrained")
+        version = publish_bundle(valkey.url, retrained).catalog
+        until(lambda: version_of(client) == version)
+        gc.collect()
+        assert [part() for part in parts] == [None] * 4
+
+
 def test_the_bundles_own_catalog_published_changes_nothing(start: Start, tmp_path: Path) -> None:
     with start_valkey(tmp_path) as valkey:
         client = start(redis_url=valkey.url, catalog_poll=POLL)
@@ -80,7 +101,7 @@ def test_a_catalog_of_another_id_space_is_refused_once_and_said(start: Start, tm
         assert metric(client, failed) == 1, "the same version is not tried again at every look"
         good = publish(valkey.url, build_catalog(seed=2), tmp_path / "good")
         until(lambda: version_of(client) == good)
-        assert client.get("/info").json()["degraded"] == []
+        until(lambda: client.get("/info").json()["degraded"] == [])
 
 
 def test_a_refused_version_is_tried_again_after_a_while(start: Start, tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,28 +14,9 @@ import pytest
 from service.__main__ import Server
 from tests.bundles import item_id
 from tests.servers import free_port, spawn
-from tests.serving import BlockedRecommender, MakeSettings, running, until
+from tests.serving import BODY, BlockedRecommender, Clients, MakeSettings, running, until
 
-BODY = {"history": [item_id(3)]}
 ROOT = Path(__file__).parents[2]
-
-
-class Clients:
-    """Several clients of one server, each on a thread of its own."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._pool = ThreadPoolExecutor(32)
-
-    def ask(self, **body: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/recommend", json={**BODY, **body}, timeout=20)
-
-    def ask_soon(self, **body: Any) -> Future[httpx.Response]:
-        return self._pool.submit(self.ask, **body)
-
-    def metric(self, name: str) -> float:
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        return float(next(line for line in lines if line.startswith(name + " ")).split()[-1])
 
 
 @pytest.fixture
