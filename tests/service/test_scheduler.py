@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from service.metrics import Metrics
 from service.problems import Problem
-from service.scheduler import ClientLeftError, Scheduler
+from service.scheduler import ClientLeftError, Scheduler, Ticket
 
 
 async def never() -> None:
@@ -37,6 +38,21 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 async def ask(scheduler: Scheduler, gate: Gate, number: int, seconds: float = 10, leaving: Any = never) -> int:
     with scheduler.admit(seconds) as ticket:
         return (await ticket.run(lambda: gate.work(number), leaving)).result
+
+
+def ask_batch(scheduler: Scheduler, gate: Gate, numbers: Sequence[int]) -> list[asyncio.Task[int]]:
+    """Has all rows admitted at once."""
+
+    async def row(ticket: Ticket, stack: ExitStack, number: int) -> int:
+        with stack:
+            return (await ticket.run(lambda: gate.work(number), never)).result
+
+    tasks = []
+    for ticket, number in zip(scheduler.admit_batch([10] * len(numbers)), numbers, strict=True):
+        stack = ExitStack()
+        stack.enter_context(ticket)
+        tasks.append(asyncio.create_task(row(ticket, stack, number)))
+    return tasks
 
 
 async def settle() -> None:
@@ -212,6 +228,76 @@ def test_work_that_fails_gives_its_worker_back() -> None:
         for _ in range(3):
             with scheduler.admit(10) as ticket, pytest.raises(ValueError, match="broken"):
                 await ticket.run(fail, never)
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_single_requests_and_rows_of_batches_are_served_in_turn() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        scheduler = Scheduler(1, 20, Metrics(0.1))
+        rows = ask_batch(scheduler, gate, range(100, 106))
+        await settle()
+        singles = [asyncio.create_task(ask(scheduler, gate, number)) for number in range(3)]
+        await settle()
+        gate.open.set()
+        assert await asyncio.gather(*rows, *singles) == [100, 101, 102, 103, 104, 105, 0, 1, 2]
+        assert gate.came == [100, 0, 101, 1, 102, 2, 103, 104, 105]
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_a_batch_is_admitted_whole_or_not_at_all_and_leaves_half_of_the_queue_to_others() -> None:
+    async def scenario() -> None:
+        metrics, gate = Metrics(0.1), Gate()
+        scheduler = Scheduler(2, 10, metrics)
+        assert scheduler.largest_batch == 7
+        with pytest.raises(Problem) as refused:
+            scheduler.admit_batch([10] * 8)
+        assert refused.value.status_code == 429
+        assert "Retry-After" in dict(refused.value.headers or {})
+        rows = ask_batch(scheduler, gate, range(100, 105))
+        with pytest.raises(Problem):
+            scheduler.admit_batch([10] * 3)
+        rows += ask_batch(scheduler, gate, range(105, 107))
+        singles = [asyncio.create_task(ask(scheduler, gate, number)) for number in range(5)]
+        await settle()
+        with pytest.raises(Problem):
+            scheduler.admit(10)
+        assert value(metrics, "macrec_rejected_total", reason="queue_full") == 3
+        gate.open.set()
+        assert sorted(await asyncio.gather(*rows, *singles)) == [*range(5), *range(100, 107)]
+        scheduler.admit_batch([10] * 7)
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_a_batch_whose_last_row_would_wait_past_its_deadline_is_not_let_in() -> None:
+    async def scenario() -> None:
+        scheduler = Scheduler(1, 100, Metrics(0.1))
+        scheduler.admit_batch([0.1] * 5)
+        with pytest.raises(Problem) as refused:
+            scheduler.admit_batch([0.1] * 20)
+        assert refused.value.status_code == 429
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_rows_that_wait_hardly_delay_a_single_request() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        scheduler = Scheduler(1, 100, Metrics(0.1))
+        rows = ask_batch(scheduler, gate, range(50))
+        await settle()
+        assert scheduler.predicted_wait < 0.05
+        with scheduler.admit(0.1):
+            pass
+        gate.open.set()
+        await asyncio.gather(*rows)
         scheduler.close()
 
     run(scenario())
