@@ -66,7 +66,7 @@ class Waits(NamedTuple):
     Attributes:
         step: for a connection, or for the answer to a read.
         read: for a read in all.
-        write: for the answer to a write, or a connection for it.
+        write: for a write in all.
         pool: for a free connection.
     """
 
@@ -102,7 +102,7 @@ class RedisHistories:
 
     async def read(self, user_id: str) -> list[str]:
         """See :class:`service.store.HistoryStore`."""
-        async with self._available(), asyncio.timeout(self._waits.read):
+        async with self._available(self._waits.read):
             items: list[bytes | None] = await self._reads.eval(_READ, 2, *_keys(user_id), self._limits.history)
         return [item.decode() for item in items if item is not None]
 
@@ -112,14 +112,14 @@ class RedisHistories:
         for event in events:
             arguments[event.user_id] += [repr(event.timestamp), event.event_id, event.item_id]
         lifetime = math.ceil((self._limits.ttl or 0) * 1e3)
-        async with self._available(), self._writes.pipeline(transaction=False) as pipeline:
+        async with self._available(self._waits.write), self._writes.pipeline(transaction=False) as pipeline:
             for user_id, triples in arguments.items():
                 pipeline.eval(_APPEND, 2, *_keys(user_id), self._limits.window, lifetime, *triples)
             return sum(await pipeline.execute())
 
     async def delete(self, user_id: str) -> int:
         """See :class:`service.store.HistoryStore`."""
-        async with self._available():
+        async with self._available(self._waits.write):
             return int(await self._writes.eval(_DELETE, 2, *_keys(user_id)))
 
     async def close(self) -> None:
@@ -128,15 +128,16 @@ class RedisHistories:
         await self._writes.aclose()
 
     @asynccontextmanager
-    async def _available(self) -> AsyncIterator[None]:
-        """Turns every failure into StoreUnavailableError, at once for a while after one.
+    async def _available(self, seconds: float) -> AsyncIterator[None]:
+        """Waits ``seconds`` at most and turns every failure into StoreUnavailableError, at once for a while after one.
 
         A server that answers with a refusal (it is full, or a replica) costs no time, so it goes on being asked.
         """
         if time.monotonic() < self._asked_again:
             raise StoreUnavailableError("the history store did not answer a moment ago")
         try:
-            yield
+            async with asyncio.timeout(seconds):
+                yield
         except ResponseError as error:
             raise StoreUnavailableError(f"the history store refuses: {error}") from error
         except (RedisError, OSError) as error:

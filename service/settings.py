@@ -41,7 +41,7 @@ class Settings(BaseSettings):
             ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
         redis_timeout: seconds to wait for Redis to connect or answer a read.
         redis_patience: seconds that a request waits for its history in all, whatever Redis does.
-        redis_write_timeout: seconds to wait for Redis to take a write.
+        redis_write_timeout: seconds that a write waits for Redis in all.
         redis_pool: connections at most, for reads and for writes each.
         redis_pool_wait: seconds to wait for a free one.
         catalog_cache: folder for bundles and catalogs fetched from the registry, shared by processes on one machine.
