@@ -1,17 +1,40 @@
 """One recommendation from request to response: limits, admission, history, search, and what the answer tells."""
 
 import time
+from typing import NamedTuple
 
 from model.errors import FilterError
 from model.filter_check import Known, check_attribute, check_filter
 from model.live_catalog import LiveCatalog
+from service.explain import SharedPrefix, shared_prefixes
 from service.problems import invalid
 from service.query import AttributeCap, Cap, PrefixCap, Query, Recommendation
-from service.scheduler import Leaving
-from service.schemas import RecommendedItem, RecommendRequest, RecommendResponse
+from service.scheduler import Leaving, Ticket
+from service.schemas import RecommendRequest, RecommendResponse
 from service.service import Service
 from service.settings import Settings
+from service.shown import shortage, shown_items
 from service.snapshot import Snapshot
+
+
+class Asked(NamedTuple):
+    """A request that was checked, and what it will be answered with.
+
+    Attributes:
+        request: as it came.
+        snapshot: model and catalog.
+        weights: of the modalities to search.
+        hints: what is worth telling about its rules.
+        seconds: until its deadline.
+        started: when it was checked, by the performance counter.
+    """
+
+    request: RecommendRequest
+    snapshot: Snapshot
+    weights: dict[str, float]
+    hints: list[str]
+    seconds: float
+    started: float
 
 
 async def answer(service: Service, request: RecommendRequest, leaving: Leaving) -> RecommendResponse:
@@ -26,30 +49,58 @@ async def answer(service: Service, request: RecommendRequest, leaving: Leaving) 
         Problem: 422 beyond a limit, 429 if the queue is full, 503 while starting or draining, 504 past the deadline.
         ClientLeftError: if the client left before the search began.
     """
+    asked = check(service, request)
+    with service.scheduler.admit(asked.seconds) as ticket:
+        return await answer_admitted(service, asked, ticket, leaving)
+
+
+def check(service: Service, request: RecommendRequest) -> Asked:
+    """Raises a 422 for what cannot be asked, and a 503 while the service starts."""
     started = time.perf_counter()
     settings, snapshot = service.settings, service.snapshot()
     check_limits(request, settings)
-    weights = effective_weights(request, settings, snapshot.catalog.space.modalities)
-    hints = check_rules(request, snapshot.catalog)
-    with service.scheduler.admit(min(request.timeout or settings.deadline, settings.deadline)) as ticket:
-        history, degraded = await _history(service, request)
-        stored = time.perf_counter()
-        query = Query(
-            history=tuple(history),
-            k=request.k or settings.k,
-            beam=request.beam or settings.beam,
-            weights=weights,
-            exclude=tuple(request.exclude),
-            exclude_seen=request.exclude_seen,
-            filter=request.filter,
-            allow=None if request.allow is None else tuple(request.allow),
-            caps=_caps(request),
-        )
-        ran = await ticket.run(lambda: service.recommender.recommend(snapshot, query), leaving)
-    seconds = {"store": stored - started, "queue": ran.waited, **ran.result.seconds}
-    seconds["total"] = time.perf_counter() - started
-    _observe(service, ran.result, seconds)
-    return _response(snapshot, query, ran.result, hints, degraded, seconds)
+    return Asked(
+        request=request,
+        snapshot=snapshot,
+        weights=effective_weights(request, settings, snapshot.catalog.space.modalities),
+        hints=check_rules(request, snapshot.catalog),
+        seconds=min(request.timeout or settings.deadline, settings.deadline),
+        started=started,
+    )
+
+
+async def answer_admitted(service: Service, asked: Asked, ticket: Ticket, leaving: Leaving) -> RecommendResponse:
+    """Answers a request that has a place in the queue; raises as :func:`answer` does."""
+    request, snapshot, settings = asked.request, asked.snapshot, service.settings
+    history, degraded = await _history(service, request)
+    stored = time.perf_counter()
+    query = Query(
+        history=tuple(history),
+        k=request.k or settings.k,
+        beam=request.beam or settings.beam,
+        weights=asked.weights,
+        exclude=tuple(request.exclude),
+        exclude_seen=request.exclude_seen,
+        filter=request.filter,
+        allow=None if request.allow is None else tuple(request.allow),
+        caps=_caps(request),
+        blend_below=settings.blend_below,
+    )
+    ran = await ticket.run(lambda: _recommend(service, snapshot, query, request.explain), leaving)
+    result, prefixes = ran.result
+    seconds = {"store": stored - asked.started, "queue": ran.waited, **result.seconds}
+    seconds["total"] = time.perf_counter() - asked.started
+    _observe(service, result, seconds)
+    return RecommendResponse(
+        items=shown_items(snapshot.catalog, result, prefixes),
+        note="; ".join([*shortage(query, result), *asked.hints]) or None,
+        degraded=degraded,
+        unknown_items=result.unknown_items,
+        unknown_allowed=result.unknown_allowed,
+        catalog_version=snapshot.version,
+        model_version=snapshot.model_version,
+        timings_ms={stage: round(duration * 1e3, 3) for stage, duration in seconds.items()},
+    )
 
 
 def check_limits(request: RecommendRequest, settings: Settings) -> None:
@@ -123,7 +174,29 @@ async def _history(service: Service, request: RecommendRequest) -> tuple[list[st
     stored = await service.history(request.user_id)
     if stored is None:
         return given, [*degraded, "histories"]
-    return stored + given, degraded
+    return merge(stored, given), degraded
+
+
+def merge(stored: list[str], given: list[str]) -> list[str]:
+    """The stored history without the items that are given, then the given one.
+
+    What is given is what the user does now. Where its events were sent too, they would stand twice, which the generator
+    never saw in training; repeats within each part are the user's own and stay.
+    """
+    anew = set(given)
+    return [item for item in stored if item not in anew] + given
+
+
+def _recommend(
+    service: Service, snapshot: Snapshot, query: Query, explained: bool
+) -> tuple[Recommendation, list[list[SharedPrefix]] | None]:
+    """What a worker does: the recommendation, and for each item the prefixes that it shares, if that is asked for."""
+    result = service.recommender.recommend(snapshot, query)
+    if not explained:
+        return result, None
+    history, _ = snapshot.catalog.find_many(query.history)
+    read = history[-snapshot.engine.max_history :]
+    return result, shared_prefixes(snapshot.catalog, read, [each.item for each in result.items])
 
 
 def _observe(service: Service, result: Recommendation, seconds: dict[str, float]) -> None:
@@ -132,61 +205,6 @@ def _observe(service: Service, result: Recommendation, seconds: dict[str, float]
         service.metrics.stage.labels(stage=stage).observe(duration)
     service.metrics.unknown_items.inc(result.unknown_items)
     service.metrics.fallbacks.inc(not result.generated)
+    service.metrics.blended.inc(len({recommended.source for recommended in result.items}) > 1)
     if result.filter_known is not None:
         service.metrics.filters.labels(result="hit" if result.filter_known else "miss").inc()
-
-
-def _response(
-    snapshot: Snapshot,
-    query: Query,
-    result: Recommendation,
-    hints: list[str],
-    degraded: list[str],
-    seconds: dict[str, float],
-) -> RecommendResponse:
-    """Item indices become ids and metadata."""
-    return RecommendResponse(
-        items=_items(snapshot.catalog, result),
-        note="; ".join([*_shortage(query, result), *hints]) or None,
-        degraded=degraded,
-        unknown_items=result.unknown_items,
-        unknown_allowed=result.unknown_allowed,
-        catalog_version=snapshot.version,
-        model_version=snapshot.model_version,
-        timings_ms={stage: round(duration * 1e3, 3) for stage, duration in seconds.items()},
-    )
-
-
-def _shortage(query: Query, result: Recommendation) -> list[str]:
-    """Why there are fewer items than asked for; nothing if there are as many."""
-    found = len(result.items)
-    if found == query.k:
-        return []
-    said = f"{found} of {query.k} items"
-    if found < result.reachable:
-        return [f"{said}: max_per lets no other of {result.reachable} items pass"]
-    rules = [
-        name for name, given in (("the allow list", query.allow), ("the filter", query.filter)) if given is not None
-    ]
-    if not rules:
-        return [f"{said}: the rest of the catalog is excluded"]
-    return [f"{said}: {' and '.join([*rules, 'the exclusions'])} leave no more"]
-
-
-def _items(catalog: LiveCatalog, result: Recommendation) -> list[RecommendedItem]:
-    """The recommendations as the API shows them."""
-    items = []
-    for rank, recommended in enumerate(result.items, start=1):
-        metadata = catalog.metadata(recommended.item)
-        items.append(
-            RecommendedItem(
-                id=catalog.item_id(recommended.item),
-                rank=rank,
-                score=recommended.score,
-                source="generated" if result.generated else "popular",
-                title=str(metadata.pop("title", "")),
-                metadata=metadata,
-                ranks=recommended.ranks,
-            )
-        )
-    return items

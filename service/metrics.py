@@ -32,6 +32,8 @@ class Metrics:
         fallbacks: answers with popular items because no item of the history was known.
         filters: requests with a filter, by whether what it allows was known already.
         filter_bytes: bytes kept of what filters allow.
+        blended: answers with popular items among the generated ones because little of the history was known.
+        batch_rows: requests that came in batches, by what came of them.
         degraded: 1 while something is missing, by what.
         events: events stored, without repeated ones.
         ignored_events: events that changed nothing: repeated ones, and ones too old for a full history.
@@ -69,6 +71,10 @@ class Metrics:
         self.fallbacks = self._counter("macrec_fallbacks", "Answers with popular items for want of a known history.")
         self.filters = Counter("macrec_filters", "Requests with a filter.", ["result"], registry=self.registry)
         self.filter_bytes = self._gauge("macrec_filter_cache_bytes", "Bytes kept of what filters allow.")
+        self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")
+        self.batch_rows = Counter(
+            "macrec_batch_rows", "Requests that came in batches.", ["result"], registry=self.registry
+        )
         self.events = self._counter("macrec_events", "Events stored.")
         self.ignored_events = self._counter("macrec_ignored_events", "Events that changed nothing.")
         self.deleted_users = self._counter("macrec_deleted_users", "Users forgotten on request.")
@@ -112,6 +118,8 @@ class Metrics:
             self.rejected.labels(reason=reason)
         for result in ("swapped", "failed"):
             self.swaps.labels(result=result)
+        for result in ("answered", "failed"):
+            self.batch_rows.labels(result=result)
         for result in ("done", "failed"):
             self.compactions.labels(result=result)
         for result in ("hit", "miss"):

@@ -14,7 +14,7 @@ def popular_items(catalog: LiveCatalog, scope: Scope, count: int) -> list[Recomm
     """The ``count`` most popular items that may come back, each scored by its share of all events."""
     total = max(int(catalog.popularity.sum(dtype=np.int64)), 1)
     items = _first_kept(scope, min(count, scope.reachable))
-    return [Recommended(item, float(catalog.popularity[item] / total), {}) for item in items.tolist()]
+    return [Recommended(item, float(catalog.popularity[item] / total), {}, {}) for item in items.tolist()]
 
 
 def _first_kept(scope: Scope, count: int) -> NDArray[np.integer]:

@@ -84,11 +84,11 @@ def invalid(field: str, message: str) -> Problem:
     return Problem(INVALID, f"{field}: {message}", errors=[FieldError(field=field, message=message)])
 
 
-def problem_response(problem: HTTPException, request_id: str | None) -> JSONResponse:
-    """The response to an error; one that the framework raised gets the type of its status."""
+def problem_details(problem: HTTPException, request_id: str | None) -> ProblemDetails:
+    """What an error is answered with; one that the framework raised gets the type of its status."""
     status = HTTPStatus(problem.status_code)
     kind = problem.kind if isinstance(problem, Problem) else Kind(_slug(status), status, status.phrase)
-    body = ProblemDetails(
+    return ProblemDetails(
         type=TYPE_PREFIX + kind.name,
         title=kind.title,
         status=kind.status,
@@ -96,7 +96,12 @@ def problem_response(problem: HTTPException, request_id: str | None) -> JSONResp
         request_id=request_id,
         errors=list(problem.errors) if isinstance(problem, Problem) else [],
     )
-    return JSONResponse(body.model_dump(exclude_defaults=True), status, dict(problem.headers or {}), MEDIA_TYPE)
+
+
+def problem_response(problem: HTTPException, request_id: str | None) -> JSONResponse:
+    """The response to an error."""
+    body = problem_details(problem, request_id).model_dump(exclude_defaults=True)
+    return JSONResponse(body, problem.status_code, dict(problem.headers or {}), MEDIA_TYPE)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -108,9 +113,13 @@ async def answer_http_exception(request: Request, error: Exception) -> JSONRespo
 async def answer_validation_error(request: Request, error: Exception) -> JSONResponse:
     """The handler of bodies, paths and queries that break their schema; what was sent is not echoed."""
     assert isinstance(error, RequestValidationError)
-    found = [FieldError(field=_field(each["loc"]), message=str(each["msg"])) for each in error.errors()[:MAX_ERRORS]]
-    detail = "; ".join(f"{each.field}: {each.message}" for each in found)
-    return problem_response(Problem(INVALID, detail, errors=found), request.scope.get("request_id"))
+    return problem_response(validation_problem(error.errors()), request.scope.get("request_id"))
+
+
+def validation_problem(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """The 422 for what pydantic found."""
+    found = [FieldError(field=_field(each["loc"]), message=str(each["msg"])) for each in errors[:MAX_ERRORS]]
+    return Problem(INVALID, "; ".join(f"{each.field}: {each.message}" for each in found), errors=found)
 
 
 async def answer_client_left(_request: Request, _error: Exception) -> Response:

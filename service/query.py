@@ -1,7 +1,7 @@
 """What is asked of the recommender, and what it answers."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from model.filters import Filter
 
@@ -38,6 +38,7 @@ class Query:
         filter: which items may be recommended; all that are available if not given.
         allow: item ids of which alone may be recommended; all items if not given.
         caps: how many items may be alike.
+        blend_below: known items of the history below which popular items are mixed in (:mod:`service.blend`).
     """
 
     history: tuple[str, ...]
@@ -49,14 +50,28 @@ class Query:
     filter: Filter | None = None
     allow: tuple[str, ...] | None = None
     caps: tuple[Cap, ...] = ()
+    blend_below: int = 0
 
 
 class Recommended(NamedTuple):
-    """One recommendation: item index, score, and its rank in the list of each modality that found it."""
+    """One recommendation.
+
+    Attributes:
+        item: its index.
+        score: fused over the lists that were searched; of a popular item its share of all events.
+        ranks: its rank in the list of each modality that found it, from 1; of a popular item none.
+        scores: its score there, the mean log-probability per code.
+    """
 
     item: int
     score: float
     ranks: dict[str, int]
+    scores: dict[str, float]
+
+    @property
+    def source(self) -> Literal["generated", "popular"]:
+        """Where it comes from: the search finds an item in at least one list."""
+        return "generated" if self.ranks else "popular"
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,7 @@ class Recommendation:
 
     Attributes:
         items: at most k.
-        generated: whether the items come from the search; False for the most popular ones.
+        generated: whether the search was asked; False where only popular items are recommended.
         unknown_items: how many items of the history the catalog lacks.
         reachable: how many items the filter, the allow list and the exclusions leave.
         unknown_allowed: how many ids of the allow list the catalog lacks.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.fusion import FusedItems, ScoredItems, fuse
+from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
 from service.engine import SearchRows
 from service.filter_cache import FilterCache
@@ -47,7 +48,7 @@ class Recommender:
         self.filters = filters or FilterCache()
 
     def recommend(self, snapshot: Snapshot, query: Query) -> Recommendation:
-        """The best items for a query; the most popular ones if no item of its history is known."""
+        """The best items for a query; the most popular ones if no item of its history is known, some of them if few."""
         stages = Stages()
         with stages.timed("prepare"):
             history, unknown = snapshot.catalog.find_many(query.history)
@@ -55,10 +56,14 @@ class Recommender:
         scope, unknown_allowed, filter_known = self._scope(snapshot, query, excluded, stages)
 
         def ranking(scope: Scope) -> list[Recommended]:
-            if len(history):
-                return self._found(snapshot, query, history, scope, stages)
+            known = len(np.unique(history))
+            found = self._found(snapshot, query, history, scope, stages) if known else []
+            if known and known >= query.blend_below:
+                return found
             with stages.timed("prepare"):
-                return popular_items(snapshot.catalog, scope, max(query.k, LEAST_POPULAR) if query.caps else query.k)
+                count = max(query.k, LEAST_POPULAR) if query.caps else query.k
+                popular = popular_items(snapshot.catalog, scope, count)
+                return blend(found, popular, known, query.blend_below) if known else popular
 
         items = self._fill(snapshot, query, scope, ranking, stages)
         return Recommendation(
@@ -157,6 +162,9 @@ def _recommended(fused: FusedItems, modalities: list[str], count: int | None) ->
             int(item),
             float(score),
             {modality: int(rank) for modality, rank in zip(modalities, ranks, strict=True) if rank},
+            {modality: float(each) for modality, each in zip(modalities, scores, strict=True) if not np.isnan(each)},
         )
-        for item, score, ranks in zip(fused.items[:count], fused.scores[:count], fused.list_ranks[:count], strict=True)
+        for item, score, ranks, scores in zip(
+            fused.items[:count], fused.scores[:count], fused.list_ranks[:count], fused.list_scores[:count], strict=True
+        )
     ]

@@ -3,16 +3,18 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from model.conditions import Name
 from model.filters import Filter
 from model.fusion import FusionConfig
+from service.problems import ProblemDetails
 
 MAX_ID_LENGTH = 512
 MAX_HISTORY = 1_000
 MAX_EXCLUDED = 10_000
 MAX_EVENTS = 1_000
+MAX_BATCH = 1_000
 MAX_ALLOWED = 100_000
 MAX_CAPS = 4
 
@@ -44,7 +46,10 @@ class RecommendRequest(Body):
 
     user_id: Id | None = Field(None, description="Whose stored history to use.")
     history: list[Id] | None = Field(
-        None, max_length=MAX_HISTORY, description="Item ids, oldest first; they follow the stored history."
+        None,
+        max_length=MAX_HISTORY,
+        description="Item ids, oldest first. They follow the stored history, which loses the items that are given "
+        "here, so that events which were sent and are given too do not count twice.",
     )
     k: int | None = Field(None, ge=1, description="How many items to recommend.")
     beam: int | None = Field(None, ge=1, description="Width of the search; at least k is used, up to the server's cap.")
@@ -74,6 +79,7 @@ class RecommendRequest(Body):
         description="How many items may share the first codes of their semantic IDs, by modality; else as `max_per`.",
         examples=[{"text": {"depth": 1, "items": 3}}],
     )
+    explain: bool = Field(False, description="Whether to say for each item why it was recommended.")
     timeout: float | None = Field(None, gt=0, le=3600, description="Seconds to wait; the server's deadline also holds.")
 
     @model_validator(mode="after")
@@ -84,16 +90,48 @@ class RecommendRequest(Body):
         return self
 
 
+class ListPlace(Response):
+    """Where an item stands in the list of one modality."""
+
+    rank: int = Field(description="From 1.")
+    score: float = Field(description="Mean log-probability per code.")
+
+
+class SharedPrefix(Response):
+    """An item of the history whose semantic ID begins with the same codes."""
+
+    item_id: str
+    modality: str
+    depth: int = Field(description="How many codes are the same, from the first on.")
+    codes: list[int]
+
+
+class Explanation(Response):
+    """Why an item was recommended."""
+
+    lists: dict[str, ListPlace] = Field(description="Its place in each modality's list; none for a popular item.")
+    shared_prefixes: list[SharedPrefix] = Field(
+        description="Items of the history that the search read and that share a prefix with it; the deepest first, "
+        "then by modality, then the latest."
+    )
+
+
 class RecommendedItem(Response):
     """One recommendation."""
 
     id: str
     rank: int = Field(description="From 1.")
-    score: float = Field(description="Fused mean log-probability per code; of popular items the share of events.")
-    source: Literal["generated", "popular"]
+    score: float = Field(
+        description="Fused mean log-probability per code; of popular items their share of all events, which does not "
+        "compare with the others' scores."
+    )
+    source: Literal["generated", "popular"] = Field(
+        description="Popular items fill the answer if no item of the history is known, and a part of it if few are."
+    )
     title: str
     metadata: dict[str, Any]
     ranks: dict[str, int] = Field(description="The item's rank in the list of each modality that found it.")
+    explanation: Explanation | None = Field(None, description="Only if asked for.")
 
 
 class RecommendResponse(Response):
@@ -109,6 +147,22 @@ class RecommendResponse(Response):
     catalog_version: str
     model_version: str
     timings_ms: dict[str, float]
+
+
+class BatchRequest(Body):
+    """Many requests in one."""
+
+    requests: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/RecommendRequest"})]] = Field(
+        min_length=1, max_length=MAX_BATCH, description="Each as it would be sent alone."
+    )
+
+
+class BatchResponse(Response):
+    """The answers in the order of the requests."""
+
+    answers: list[RecommendResponse | ProblemDetails] = Field(
+        description="What each request would be answered with alone; a problem has a `status` and no `items`."
+    )
 
 
 class Event(Body):

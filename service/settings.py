@@ -59,6 +59,8 @@ class Settings(BaseSettings):
         max_k: items in an answer at most.
         beam: width of the search.
         max_beam: at most.
+        max_batch: requests in a batch at most; a small queue allows fewer.
+        blend_below: known items of a history below which popular items are mixed into the answer; 0 never does.
         weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
         cold_share: what items that the generator never saw take of the probability of the codes nearby, 0 to 1; 0
             leaves them what the generator gives them, which is almost nothing.
@@ -103,6 +105,8 @@ class Settings(BaseSettings):
     max_k: PositiveInt = 200
     beam: PositiveInt = 20
     max_beam: PositiveInt = 200
+    max_batch: PositiveInt = 32
+    blend_below: NonNegativeInt = 3
     weights: dict[str, NonNegativeFloat] = {}
     cold_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     fusion: FusionConfig | None = None

@@ -8,9 +8,10 @@ from starlette.requests import Request
 from model.conditions import MAX_VALUES, Category, Name
 from model.filters import Filter
 from service.answer import answer
+from service.batch import answer_batch
 from service.dependencies import LeavingDep, ServiceDep
-from service.problems import documented
-from service.schemas import MAX_ID_LENGTH, RecommendRequest, RecommendResponse
+from service.problems import Problem, documented, problem_details
+from service.schemas import MAX_ID_LENGTH, BatchRequest, BatchResponse, RecommendRequest, RecommendResponse
 
 router = APIRouter(tags=["recommend"], responses=documented(422, 429, 503, 504))
 
@@ -30,6 +31,22 @@ async def recommend(
     response = await answer(service, body, leaving)
     request.scope["timings"].update(response.timings_ms)
     return response
+
+
+@router.post("/recommend/batch")
+async def recommend_batch(
+    body: BatchRequest, request: Request, service: ServiceDep, leaving: LeavingDep
+) -> BatchResponse:
+    """Answers many requests at once, each as it would be answered alone, and a bad one with its problem in its place.
+
+    All of them are admitted together, or the batch is refused with a 429. While single requests wait too, workers serve
+    one of these and one of those in turn, and batches never hold more than half of the queue.
+    """
+    found = await answer_batch(service, body.requests, leaving)
+    request_id = request.scope["request_id"]
+    return BatchResponse(
+        answers=[problem_details(each, request_id) if isinstance(each, Problem) else each for each in found]
+    )
 
 
 @router.get("/recommend/{user_id:path}")

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.bundles import ITEMS, item_id
+from tests.serving import metric
 
 Start = Callable[..., TestClient]
 HISTORY = [item_id(3), item_id(4), item_id(5)]
@@ -133,6 +134,48 @@ def test_a_given_history_follows_the_stored_one(start: Start) -> None:
     client.post("/events", json={"user_id": "ann", "item_id": HISTORY[0]}).raise_for_status()
     merged = recommend(client, user_id="ann", history=HISTORY[1:])
     assert ids(merged) == ids(recommend(client, history=HISTORY))
+
+
+def test_what_is_stored_and_given_too_counts_once_and_as_the_latest(start: Start) -> None:
+    client = start()
+    stored = [HISTORY[2], HISTORY[0], item_id(9), item_id(9)]
+    events = [{"user_id": "ann", "item_id": item, "timestamp": number} for number, item in enumerate(stored)]
+    client.post("/events", json={"events": events}).raise_for_status()
+    merged = recommend(client, user_id="ann", history=HISTORY)
+    assert ids(merged) == ids(recommend(client, history=[item_id(9), item_id(9), *HISTORY]))
+    given = [HISTORY[0], HISTORY[0], HISTORY[1]]
+    merged = recommend(client, user_id="ann", history=given)
+    assert ids(merged) == ids(recommend(client, history=[HISTORY[2], item_id(9), item_id(9), *given]))
+
+
+@pytest.mark.parametrize(
+    ("history", "sources"),
+    [
+        ([], "pppppp"),
+        ([item_id(3)], "gppgpp"),
+        ([item_id(3), "unknown", item_id(3)], "gppgpp"),
+        ([item_id(3), item_id(4)], "ggpggp"),
+        (HISTORY, "gggggg"),
+    ],
+)
+def test_with_few_known_items_popular_ones_are_mixed_in_and_marked(
+    start: Start, history: list[str], sources: str
+) -> None:
+    client = start()
+    excluded = [item_id(0), item_id(5)]
+    answer = recommend(client, history=history, k=6, exclude=excluded)
+    assert "".join(item["source"][0] for item in answer["items"]) == sources
+    assert len(set(ids(answer))) == 6
+    assert not set(ids(answer)) & {*excluded, *history}
+    pure = recommend(start(blend_below=0), history=history, k=6, exclude=excluded)
+    own = [item["id"] for item in answer["items"] if item["source"] == "generated"]
+    assert own == [item for item in ids(pure) if item in own]
+    assert metric(client, "macrec_blended_total") == (set(sources) == {"g", "p"})
+
+
+def test_a_blended_answer_holds_all_there_is(start: Start) -> None:
+    answer = recommend(start(), history=[item_id(3)], k=ITEMS)
+    assert set(ids(answer)) == {item_id(item) for item in range(ITEMS)} - {item_id(3)}
 
 
 def test_a_user_nobody_knows_gets_popular_items(start: Start) -> None:
