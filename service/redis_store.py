@@ -131,7 +131,8 @@ class RedisHistories:
     async def _available(self, seconds: float) -> AsyncIterator[None]:
         """Waits ``seconds`` at most and turns every failure into StoreUnavailableError, at once for a while after one.
 
-        A server that answers with a refusal (it is full, or a replica) costs no time, so it goes on being asked.
+        A server that answers with a refusal (it is full, or a replica) costs no time, so it goes on being asked; so does
+        one of which every step came in time and only the whole did not, since it may be this process that is busy.
         """
         if time.monotonic() < self._asked_again:
             raise StoreUnavailableError("the history store did not answer a moment ago")
@@ -140,6 +141,8 @@ class RedisHistories:
                 yield
         except ResponseError as error:
             raise StoreUnavailableError(f"the history store refuses: {error}") from error
+        except TimeoutError as error:
+            raise StoreUnavailableError(f"the history store took longer than {seconds} s") from error
         except (RedisError, OSError) as error:
             self._asked_again = time.monotonic() + PAUSE
             reason = str(error) or type(error).__name__

@@ -16,7 +16,8 @@ from service.store import HistoryLimits, HistoryStore, StoredEvent, StoreUnavail
 from tests.servers import Valkey, start_valkey
 
 LIMITS = HistoryLimits(history=5, remembered=2)
-WAITS = Waits(step=0.05, read=0.08, write=0.2, pool=0.05)
+BRIEF = Waits(step=0.05, read=1.0, write=0.2, pool=0.05)
+PATIENT = Waits(step=5.0, read=5.0, write=5.0, pool=5.0)
 MakeStore = Callable[[], HistoryStore]
 
 
@@ -27,7 +28,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 def redis_histories(valkey: Valkey) -> RedisHistories:
-    return RedisHistories(valkey.url, LIMITS, WAITS, connections=4)
+    return RedisHistories(valkey.url, LIMITS, PATIENT, connections=4)
 
 
 @pytest.fixture(params=["memory", "file", "redis"])
@@ -135,10 +136,10 @@ def test_memory_forgets_the_user_not_heard_of_for_longest() -> None:
 @pytest.mark.parametrize("way", ["kill", "pause"])
 def test_a_redis_that_is_away_costs_little_once_and_nothing_then(tmp_path: Path, way: str) -> None:
     async def scenario(valkey: Valkey) -> None:
-        store = redis_histories(valkey)
+        store = RedisHistories(valkey.url, LIMITS, BRIEF, connections=4)
         await store.append([event("a", 1)])
         getattr(valkey, way)()
-        for longest in (0.15, 0.01, 0.01):
+        for longest in (BRIEF.step + 0.5, 0.01, 0.01):
             started = time.monotonic()
             with pytest.raises(StoreUnavailableError):
                 await store.read("ann")
@@ -176,7 +177,7 @@ def test_a_full_redis_takes_no_events_and_still_gives_and_forgets_histories(tmp_
 
 def test_a_wrong_password_is_an_unavailable_store(tmp_path: Path) -> None:
     async def scenario(valkey: Valkey) -> None:
-        store = RedisHistories(valkey.url.replace("//", "//:wrong@"), LIMITS, WAITS, connections=4)
+        store = RedisHistories(valkey.url.replace("//", "//:wrong@"), LIMITS, PATIENT, connections=4)
         with pytest.raises(StoreUnavailableError):
             await store.append([event("a", 1)])
         with pytest.raises(StoreUnavailableError):
@@ -189,7 +190,7 @@ def test_a_wrong_password_is_an_unavailable_store(tmp_path: Path) -> None:
 
 def test_a_history_in_redis_ends_with_its_lifetime_after_its_last_change(valkey: Valkey) -> None:
     async def scenario() -> None:
-        store = RedisHistories(valkey.url, HistoryLimits(history=5, ttl=500.0), WAITS, connections=4)
+        store = RedisHistories(valkey.url, HistoryLimits(history=5, ttl=500.0), PATIENT, connections=4)
         with Redis.from_url(valkey.url) as client:
             await store.append([event("a", 1, user="brief")])
             keys = list(client.scan_iter("macrec:history:{brief}:*"))
