@@ -131,8 +131,8 @@ class RedisHistories:
     async def _available(self, seconds: float) -> AsyncIterator[None]:
         """Waits ``seconds`` at most and turns every failure into StoreUnavailableError, at once for a while after one.
 
-        A server that answers with a refusal (it is full, or a replica) costs no time, so it goes on being asked; so does
-        one of which every step came in time and only the whole did not, since it may be this process that is busy.
+        A server that refuses (it is full, or a replica) costs no time, so it goes on being asked; so does one of which
+        every step came in time and only the whole did not, since it may be this process that is busy.
         """
         if time.monotonic() < self._asked_again:
             raise StoreUnavailableError("the history store did not answer a moment ago")
