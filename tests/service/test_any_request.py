@@ -69,6 +69,16 @@ def test_recommend_never_fails(client: TestClient, body: Any) -> None:
         assert not {item["id"] for item in answer["items"]} & set(body.get("exclude", []))
 
 
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(nearly_right | anything, min_size=1, max_size=4))
+def test_a_batch_never_fails_and_has_an_answer_for_every_row(client: TestClient, rows: list[Any]) -> None:
+    response = send(client, "/recommend/batch", {"requests": rows})
+    if response.status_code == 200:
+        answers = response.json()["answers"]
+        assert len(answers) == len(rows)
+        assert all(answer.get("status", 200) < 500 for answer in answers)
+
+
 @settings(max_examples=150, deadline=None)
 @given(body=nearly_events | st.fixed_dictionaries({"events": st.lists(nearly_events, max_size=3)}) | anything)
 def test_events_never_fails(client: TestClient, body: Any) -> None:
