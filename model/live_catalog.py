@@ -6,8 +6,9 @@ deleted item keeps its number and its codes, because histories name it, and leav
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class LiveCatalog:
         added_codes: ``(m, n, L)`` uint8, their codes.
         upserted: metadata of the items that were upserted, by item number.
         rows: item numbers of the n items, by id.
+        serial: tells the live catalogs of a process apart; those of one version may number new items differently.
     """
 
     base: Catalog
@@ -50,6 +52,7 @@ class LiveCatalog:
     added_codes: NDArray[np.uint8]
     upserted: Mapping[int, Mapping[str, Any]]
     rows: Mapping[str, int]
+    serial: int = field(default_factory=count().__next__)
 
     @classmethod
     def of(cls, base: Catalog) -> "LiveCatalog":
@@ -165,6 +168,12 @@ class LiveCatalog:
         for metadata in self.upserted.values():
             columns.add(metadata)
         return columns.build()
+
+    @cached_property
+    def added_names(self) -> list[tuple[bytes, int]]:
+        """The ids of the n items in the order of their bytes, each with the item's number."""
+        first = len(self.base)
+        return sorted((item_id.encode(), first + row) for row, item_id in enumerate(self.added_ids))
 
     @cached_property
     def hidden(self) -> int:

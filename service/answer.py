@@ -167,7 +167,7 @@ def _caps(request: RecommendRequest) -> tuple[Cap, ...]:
 
 async def _history(service: Service, request: RecommendRequest) -> tuple[list[str], list[str]]:
     """The stored history followed by the given one, and what had to be done without."""
-    degraded = ["catalog"] if service.stale else []
+    degraded = service.degraded
     given = request.history or []
     if request.user_id is None:
         return given, degraded

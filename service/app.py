@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from service.middleware import BodyLimitMiddleware, RequestMiddleware
 from service.problems import answer_client_left, answer_http_exception, answer_validation_error
-from service.routes import events, health, items, recommend, users
+from service.routes import catalog, events, health, items, recommend, users
 from service.scheduler import ClientLeftError
 from service.service import Service
 from service.settings import Settings, load_settings
@@ -41,11 +41,13 @@ def create_app(settings: Settings | None = None, on_failure: Callable[[], None] 
 
     app = FastAPI(title="macrec", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.service = service
-    for module in (recommend, events, users, items, health):
+    for module in (recommend, events, users, items, catalog, health):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, answer_http_exception)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
     app.add_exception_handler(ClientLeftError, answer_client_left)
-    app.add_middleware(BodyLimitMiddleware, limit=service.settings.max_body)
+    app.add_middleware(
+        BodyLimitMiddleware, limit=service.settings.max_body, limits={"/items": service.settings.max_item_body}
+    )
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
     return app

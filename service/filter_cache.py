@@ -1,7 +1,7 @@
 """What filters allow in a catalog, kept for the requests that ask the same.
 
-An entry belongs to one catalog version, so a swap makes no entry wrong; those of an older version go when the space is
-needed. Threads that ask for the same new filter at once wait for one of them to work it out.
+An entry belongs to one catalog as it stood at one moment, so a swap makes no entry wrong; those of an older one go when
+the space is needed. Threads that ask for the same new filter at once wait for one of them to work it out.
 """
 
 import threading
@@ -43,7 +43,7 @@ class FilterCache:
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         """Keeps ``max_bytes`` of arrays, and always the filter that was worked out last."""
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, str], _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -57,7 +57,7 @@ class FilterCache:
 
         Without a filter it is what the catalog itself allows; None where that is every item.
         """
-        key = (snapshot.version, "" if rule is None else rule.key)
+        key = (snapshot.catalog.serial, "" if rule is None else rule.key)
         with self._lock:
             entry = self._entries.get(key)
             known = entry is not None
@@ -75,7 +75,7 @@ class FilterCache:
         for rule in list(rules.values())[:RECENT]:
             self.get(snapshot, rule)
 
-    def _work_out(self, snapshot: Snapshot, key: tuple[str, str], entry: _Entry) -> None:
+    def _work_out(self, snapshot: Snapshot, key: tuple[int, str], entry: _Entry) -> None:
         """Fills an entry and makes room for it; a failure is everybody's who waits, and is not kept."""
         try:
             restriction = restrict(snapshot, entry.rule)
@@ -90,7 +90,7 @@ class FilterCache:
             while self._nbytes() > self.max_bytes and (oldest := self._oldest(key)) is not None:
                 del self._entries[oldest]
 
-    def _oldest(self, spared: tuple[str, str]) -> tuple[str, str] | None:
+    def _oldest(self, spared: tuple[int, str]) -> tuple[int, str] | None:
         """The entry with arrays that was used longest ago, but for one; the lock is held."""
         return next((key for key, entry in self._entries.items() if entry.nbytes and key != spared), None)
 

@@ -26,11 +26,11 @@ from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.errors import BundleError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
-from model.live_catalog import LiveCatalog
 from model.registry import Registry
 from model.release import Release, VersionKey
 from model.version_cache import VersionCache
 from service.engine import Engine
+from service.live_follower import LiveFollower
 from service.metrics import Metrics
 from service.query import Query
 from service.recommender import Recommender
@@ -60,13 +60,20 @@ class Loader:
     """
 
     def __init__(
-        self, settings: Settings, live: Live, recommender: Recommender, registry: Registry | None, metrics: Metrics
+        self,
+        settings: Settings,
+        live: Live,
+        follower: LiveFollower,
+        recommender: Recommender,
+        registry: Registry | None,
+        metrics: Metrics,
     ) -> None:
         """Loads by ``settings``, with no registry if there is none."""
         self.stale = False
         self.waiting = "model and catalog are being loaded"
         self._settings = settings
         self._live = live
+        self._follower = follower
         self._recommender = recommender
         self._registry = registry
         self._metrics = metrics
@@ -188,19 +195,21 @@ class Loader:
         bundle, engine = model.bundle, model.engine
         check_space(engine, catalog)
         fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
-        snapshot = Snapshot(
-            bundle,
-            engine,
-            LiveCatalog.of(catalog),
-            engine.prepare(catalog.trie, catalog.popularity > 0, self._settings.cold_share),
-            fusion,
-            source,
-            datetime.now(UTC),
-        )
-        check_answer(self._recommender, snapshot, self._settings.beam)
-        self._recommender.filters.prepare(snapshot)
-        self._live.replace(snapshot)
-        self._served = Release(bundle=bundle.version, catalog=catalog.version)
+        with self._follower.turn():
+            live = self._follower.overlay(bundle, catalog)
+            snapshot = Snapshot(
+                bundle,
+                engine,
+                live,
+                engine.prepare(live.trie, live.popularity > 0, self._settings.cold_share),
+                fusion,
+                source,
+                datetime.now(UTC),
+            )
+            check_answer(self._recommender, snapshot, self._settings.beam)
+            self._recommender.filters.prepare(snapshot)
+            self._live.replace(snapshot)
+            self._served = Release(bundle=bundle.version, catalog=catalog.version)
         self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)
         details = {"catalog_version": catalog.version, "bundle_version": bundle.version}
         log.info("serving catalog", extra={**details, "items": len(catalog), "source": source})

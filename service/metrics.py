@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 STAGES = ("queue", "store", "filter", "prepare", "search", "fuse", "total")
+ITEM_WRITES = ("stored", "unchanged", "refused", "failed")
 BUCKETS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
 
 
@@ -43,6 +44,11 @@ class Metrics:
         history_users: users whose histories this process keeps.
         history_file_bytes: size of the file of histories.
         compactions: rewritings of that file, by what came of them.
+        live_changes: changes of items that were folded into the catalog.
+        live_apply: seconds that folding changes into the catalog took.
+        live_sequence: up to which number of the live log the catalog is current.
+        live_items: items that were added or changed after the catalog was made.
+        item_writes: changes of items that were asked for, by what came of them.
         swaps: catalogs that were to replace the live one, by what came of it.
     """
 
@@ -90,6 +96,18 @@ class Metrics:
         self.compactions = Counter(
             "macrec_history_compactions", "Rewritings of the file of histories.", ["result"], registry=self.registry
         )
+        self.live_changes = self._counter("macrec_live_changes", "Changes of items folded into the catalog.")
+        self.live_apply = Histogram(
+            "macrec_live_apply_seconds",
+            "Seconds that folding changes of items into the catalog took.",
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.live_sequence = self._gauge("macrec_live_sequence", "Number of the latest change in the catalog.")
+        self.live_items = self._gauge("macrec_live_items", "Items added or changed after the catalog was made.")
+        self.item_writes = Counter(
+            "macrec_item_writes", "Changes of items asked for.", ["result"], registry=self.registry
+        )
         self.swaps = Counter(
             "macrec_catalog_swaps", "Catalogs loaded beside the live one.", ["result"], registry=self.registry
         )
@@ -124,7 +142,9 @@ class Metrics:
             self.compactions.labels(result=result)
         for result in ("hit", "miss"):
             self.filters.labels(result=result)
-        for reason in ("catalog", "histories"):
+        for result in ITEM_WRITES:
+            self.item_writes.labels(result=result)
+        for reason in ("catalog", "histories", "live"):
             self.degraded.labels(reason=reason)
 
     def _gauge(self, name: str, text: str) -> Gauge:

@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -78,19 +79,21 @@ class RequestMiddleware:
 class BodyLimitMiddleware:
     """Refuses bodies over a limit, at once if their length is declared, else as soon as they exceed it."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        """Surrounds ``app``; ``limit`` in bytes."""
+    def __init__(self, app: ASGIApp, limit: int, limits: Mapping[str, int]) -> None:
+        """Surrounds ``app``; ``limit`` in bytes, and ``limits`` for paths that begin with a word."""
         self._app = app
         self._limit = limit
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; other scopes pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = next((more for path, more in self._limits.items() if scope["path"].startswith(path)), self._limit)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._limit:
-            await problem_response(self._problem(), scope.get("request_id"))(scope, receive, send)
+        if declared.isdecimal() and int(declared) > limit:
+            await problem_response(_too_large(limit), scope.get("request_id"))(scope, receive, send)
             return
         received = 0
 
@@ -98,15 +101,16 @@ class BodyLimitMiddleware:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
-                raise self._problem()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
         await self._app(scope, receive_limited, send)
 
-    def _problem(self) -> Problem:
-        """The 413."""
-        return Problem(TOO_LARGE, f"a body has at most {self._limit} bytes; send less at a time")
+
+def _too_large(limit: int) -> Problem:
+    """The 413."""
+    return Problem(TOO_LARGE, f"a body has at most {limit} bytes here; send less at a time")
 
 
 def _request_id(given: str) -> str:

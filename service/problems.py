@@ -31,6 +31,8 @@ class Kind(NamedTuple):
 INVALID = Kind("invalid-request", HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid")
 UNAUTHORIZED = Kind("unauthorized", HTTPStatus.UNAUTHORIZED, "An API key is needed")
 UNKNOWN_ITEM = Kind("unknown-item", HTTPStatus.NOT_FOUND, "The catalog has no such item")
+NO_ENCODER = Kind("no-encoder", HTTPStatus.CONFLICT, "This model cannot place new items")
+LOG_DOWN = Kind("live-log-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Changes of items cannot be stored")
 TOO_LARGE = Kind("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large")
 QUEUE_FULL = Kind("queue-full", HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are waiting")
 STARTING = Kind("starting", HTTPStatus.SERVICE_UNAVAILABLE, "The service is still loading")

@@ -202,17 +202,6 @@ class DeletedUser(Response):
     events: int = Field(description="Events that were stored; 0 for an unknown user.")
 
 
-class ItemResponse(Response):
-    """One item of the catalog."""
-
-    id: str
-    title: str
-    metadata: dict[str, Any]
-    semantic_ids: dict[str, list[int]] = Field(description="The codes of each modality.")
-    popularity: int = Field(description="How often the item occurs in training.")
-    catalog_version: str
-
-
 class Ready(Response):
     """Requests can be answered."""
 

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from model.errors import MacrecError
+from model.live_store import open_live_log
 from model.registry import Registry, open_registry
 from service.file_store import FileStore
 from service.filter_cache import FilterCache
+from service.item_writer import ItemWriter
+from service.live_follower import LiveFollower
 from service.loader import Loader
 from service.memory_store import MemoryStore
 from service.metrics import Metrics
@@ -37,20 +40,26 @@ class Service:
         self.metrics.filter_bytes.set_function(lambda: self.recommender.filters.nbytes)
         self.histories = _histories(settings, self.metrics)
         self.failure: MacrecError | None = None
+        self._live_log = open_live_log(_redis_url(settings), settings.state, settings.redis_write_timeout)
+        self.follower = LiveFollower(
+            self.live, self._live_log, self.metrics, settings.cold_share, self.recommender.filters.prepare
+        )
+        self.items = ItemWriter(self.live, self._live_log, self.follower, self.metrics, settings.queue)
         self._registry = _registry(settings)
-        self._loader = Loader(settings, self.live, self.recommender, self._registry, self.metrics)
+        self._loader = Loader(settings, self.live, self.follower, self.recommender, self._registry, self.metrics)
 
     @property
-    def stale(self) -> bool:
-        """Whether the catalog may be older than the registry's."""
-        return self._loader.stale
+    def degraded(self) -> list[str]:
+        """What may be missing from every answer: a newer catalog of the registry, or changes of live items."""
+        stale = {"catalog": self._loader.stale, "live": self.follower.stale}
+        return [reason for reason, missing in stale.items() if missing]
 
     async def run(self, on_failure: Callable[[], None]) -> None:
         """Loads, then keeps the catalog current until cancelled; calls ``on_failure`` if nothing can be served."""
         try:
             await self.histories.open()
             await self._loader.start()
-            await self._loader.keep_current()
+            await asyncio.gather(self._loader.keep_current(), self.follower.run())
         except MacrecError as error:
             log.error("cannot serve", extra={"reason": str(error)})  # noqa: TRY400 - the message says it all
             self.failure = error
@@ -60,6 +69,9 @@ class Service:
         """Lets running searches end and frees connections."""
         await asyncio.to_thread(self.scheduler.close)
         await self.histories.close()
+        await asyncio.to_thread(self.follower.close)
+        await asyncio.to_thread(self.items.close)
+        self._live_log.close()
         self._loader.close()
         if self._registry is not None:
             await asyncio.to_thread(self._registry.close)
@@ -136,6 +148,11 @@ def _histories(settings: Settings, metrics: Metrics) -> HistoryStore:
     if settings.state is not None:
         return FileStore(settings.state, limits, metrics)
     return MemoryStore(limits)
+
+
+def _redis_url(settings: Settings) -> str | None:
+    """Where Redis is, if there is one."""
+    return None if settings.redis_url is None else settings.redis_url.get_secret_value()
 
 
 def _waits(settings: Settings) -> Waits:

@@ -35,10 +35,11 @@ class Settings(BaseSettings):
         bundle: folder of the bundle whose model is served; if not given, the model of the registry's current release.
         host: address to listen on.
         port: port to listen on.
-        redis_url: where histories and published versions are (``REDIS_URL`` works too); in memory if not given.
+        redis_url: where histories, live items and published versions are (``REDIS_URL`` works too); in memory if not
+            given.
         registry: folder of a registry, for published versions without Redis or beside it.
-        state: folder for histories where there is no Redis, one process' own; in memory only if empty. By default
-            ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
+        state: folder for histories and live items where there is no Redis, one process' own; in memory only if empty.
+            By default ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
         redis_timeout: seconds to wait for Redis to connect or answer a read.
         redis_patience: seconds that a request waits for its history in all, whatever Redis does.
         redis_write_timeout: seconds that a write waits for Redis in all.
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
         max_users: users kept where there is no Redis, those with the latest changes.
         max_body: bytes of a request body at most; an allow list of 100,000 ids of 36 characters takes 4 MB.
         filter_cache: bytes kept of what filters allow: about one an item and three a semantic ID for each filter.
+        max_item_body: bytes of a request body that tells of items, with their pictures, at most.
         api_key: asked for by routes that write; open to all if not given.
         log_level: of the standard library's names.
     """
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
     max_users: PositiveInt = 100_000
     max_body: PositiveInt = 4 << 20
     filter_cache: PositiveInt = 512 << 20
+    max_item_body: PositiveInt = 16 << 20
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -3,7 +3,7 @@
 A request takes the snapshot once and keeps it. A newer one replaces it between two requests, so nobody sees a mix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -28,6 +28,14 @@ class Snapshot:
     fusion: FusionConfig
     source: Source
     loaded_at: datetime
+
+    def with_catalog(self, catalog: LiveCatalog, cold_share: float) -> "Snapshot":
+        """The same model with a catalog of the same base that knows more of the live log."""
+        if catalog.trie is self.catalog.trie:
+            return replace(self, catalog=catalog)
+        return replace(
+            self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.popularity > 0, cold_share)
+        )
 
     @property
     def manifest(self) -> Manifest:

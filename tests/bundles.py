@@ -52,7 +52,12 @@ def write_test_bundle(folder: Path) -> Path:
     """Writes the bundle and returns its folder; the export takes some seconds."""
 
     def fill(partial: Path) -> None:
-        _export(random_generator(), partial / "generator.onnx")
+        properties = {
+            "id_space": SpaceSizes.of(SPACE).model_dump_json(),
+            "space_hash": SPACE_HASH,
+            "max_history": str(MAX_HISTORY),
+        }
+        export_generator(random_generator(), random_codes(), partial / "generator.onnx", properties)
         (partial / "catalog").mkdir()
         build_catalog().save(partial / "catalog")
 
@@ -94,23 +99,18 @@ def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:
     return folder
 
 
-def _export(generator: Generator, path: Path) -> None:
+def export_generator(generator: Generator, codes: NDArray[np.uint8], path: Path, properties: dict[str, str]) -> None:
     """Exports the search as the export stage does."""
-    trie = build_trie(random_codes())
+    trie = build_trie(codes)
     example = (
         torch.ones(2, 9, dtype=torch.int64),
         torch.tensor([0, 1]),
         torch.from_numpy(trie.child_start),
         torch.from_numpy(trie.child_code),
         torch.ones(len(trie.child_code), dtype=torch.bool),
-        torch.full((2, SPACE.levels, 3), -1, dtype=torch.int32),
+        torch.full((2, codes.shape[2], 3), -1, dtype=torch.int32),
         torch.zeros(5, dtype=torch.int64),
         torch.zeros(len(trie.child_code), dtype=torch.bool),
         torch.tensor(0.0),
     )
-    properties = {
-        "id_space": SpaceSizes.of(SPACE).model_dump_json(),
-        "space_hash": SPACE_HASH,
-        "max_history": str(MAX_HISTORY),
-    }
     export_search(generator.search(), example, path, properties)

@@ -53,7 +53,7 @@ async def info(service: ServiceDep) -> InfoResponse:
         fusion=snapshot.fusion,
         metrics=snapshot.manifest.metrics,
         data_fingerprint=snapshot.manifest.data_fingerprint,
-        degraded=["catalog"] if service.stale else [],
+        degraded=service.degraded,
     )
 
 
