@@ -25,7 +25,7 @@ from service.snapshot import Live, Snapshot
 
 log = logging.getLogger(__name__)
 
-WAIT = 0.5
+WAIT = 0.1
 """Seconds that one look at the log waits for a change."""
 
 PAUSE = 0.5
@@ -134,6 +134,7 @@ class LiveFollower:
         catalog = snapshot.catalog
         changes = self._log.changes(catalog.sequence, catalog.space_hash, WAIT)
         if changes.lost:
+            time.sleep(WAIT)
             return self._start_over(changes.sequence)
         if not changes.items and changes.sequence == catalog.sequence:
             return False
@@ -150,7 +151,7 @@ class LiveFollower:
             self._replace(snapshot, catalog.apply(sequence, adopted))
         self._metrics.live_apply.observe(time.perf_counter() - started)
         self._metrics.live_changes.inc(len(items))
-        self._show()
+        self.show()
         return True
 
     def _start_over(self, sequence: int) -> bool:
@@ -158,12 +159,11 @@ class LiveFollower:
         with self.turn():
             snapshot = self._live.snapshot
             if snapshot is None or snapshot.catalog.sequence == snapshot.catalog.base.live_seq:
-                time.sleep(WAIT)
                 return False
             details = {"was": snapshot.catalog.sequence, "now": sequence}
             log.error("the live log has lost changes that were acknowledged", extra=details)
             self._replace(snapshot, self.overlay(snapshot.bundle, snapshot.catalog.base))
-        self._show()
+        self.show()
         return True
 
     def _replace(self, snapshot: Snapshot, catalog: LiveCatalog) -> None:
@@ -172,12 +172,12 @@ class LiveFollower:
         self._prepare(made)
         self._live.replace(made)
 
-    def _show(self) -> None:
+    def show(self) -> None:
         """Updates the gauges."""
         snapshot = self._live.snapshot
         if snapshot is not None:
-            self._metrics.live_sequence.set(snapshot.catalog.sequence)
-            self._metrics.live_items.set(snapshot.catalog.live_items)
+            catalog = snapshot.catalog
+            self._metrics.show_live(catalog.trie.items, catalog.live_items, catalog.sequence)
 
     def _sequence(self) -> int:
         """The sequence number of what requests get now."""

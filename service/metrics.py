@@ -124,6 +124,12 @@ class Metrics:
         self._age.set_function(lambda: time.monotonic() - loaded)
         self._info.info({"catalog_version": catalog_version, "model_version": model_version, "provider": provider})
 
+    def show_live(self, items: int, live_items: int, sequence: int) -> None:
+        """Shows how many items are there, how many of them are new or changed, and how far the live log is in them."""
+        self._items.set(items)
+        self.live_items.set(live_items)
+        self.live_sequence.set(sequence)
+
     def render(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)
