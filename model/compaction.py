@@ -37,7 +37,7 @@ class Folded(NamedTuple):
     left_out: list[str]
 
 
-def fold(base: Catalog, bundle: Bundle, live_log: LiveLog, after: int | None = None) -> Folded:
+def fold(base: Catalog, bundle: Bundle | None, live_log: LiveLog, after: int | None = None) -> Folded:
     """The catalog that holds ``base`` and what the log says came after it.
 
     Items keep their numbers and their codes; new ones follow, with the codes that they claimed in the catalog's ID
@@ -45,7 +45,7 @@ def fold(base: Catalog, bundle: Bundle, live_log: LiveLog, after: int | None = N
 
     Args:
         base: the catalog.
-        bundle: of the same ID space.
+        bundle: of the same ID space; without one, items that have no codes in it are left out.
         live_log: what came after.
         after: up to which number the log is in ``base``, where the training data went further than its header says.
 
@@ -54,13 +54,12 @@ def fold(base: Catalog, bundle: Bundle, live_log: LiveLog, after: int | None = N
         BundleError: if the bundle's encoders cannot be read.
         DataError: if every item is deleted: there is no such catalog.
     """
-    if after is not None:
-        base = replace(base, live_seq=after)
-    catalog = LiveCatalog.of(base)
+    catalog = LiveCatalog.of(base if after is None else replace(base, live_seq=after))
     sequence, items = read_all(live_log, catalog.sequence, catalog.space_hash)
-    if sequence == catalog.sequence:
+    if sequence == base.live_seq:
         return Folded(base, 0, [])
-    adopted = adopt(items, catalog, live_log, ItemEncoder.load(bundle))
+    encoder = None if bundle is None else ItemEncoder.load(bundle)
+    adopted = adopt(items, catalog, live_log, encoder)
     folded = build(catalog.apply(sequence, adopted.items))
     details = {"items": len(folded), "changes": len(items), "live_seq": sequence, "left_out": len(adopted.left_out)}
     log.info("the live log was folded into catalog %s: %s", folded.version, details)

@@ -224,7 +224,7 @@ class LiveCatalog:
         draft = _Draft(self)
         for item in items:
             draft.change(item)
-        return draft.finish(self, sequence)
+        return draft.finish(sequence)
 
     def rank(self, item: int) -> tuple[int, bytes]:
         """The order of items on one leaf: by training count, then id."""
@@ -261,8 +261,9 @@ class _Draft:
         else:
             self._upserted.pop(row, None)
 
-    def finish(self, before: LiveCatalog, sequence: int) -> LiveCatalog:
+    def finish(self, sequence: int) -> LiveCatalog:
         """Brings the arrays up to date."""
+        before = self._before
         more = len(self._codes)
         deleted = np.concatenate([before.deleted, np.ones(more, dtype=np.bool_)])  # until they are in the trie
         leaving = [row for row, gone in self._deleted.items() if gone and not deleted[row]]

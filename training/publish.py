@@ -2,6 +2,7 @@
 
 python -m training publish  --bundle FOLDER [--catalog FOLDER] [--redis URL | --registry FOLDER]
 python -m training publish  --catalog FOLDER                   [--redis URL | --registry FOLDER]
+python -m training compact                                     [--redis URL | --registry FOLDER]
 python -m training versions                                    [--redis URL | --registry FOLDER]
 python -m training rollback                                    [--redis URL | --registry FOLDER]
 python -m training gc       --keep N                           [--redis URL | --registry FOLDER]
@@ -16,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import ConfigError
+from model.live_log import LiveLog
+from model.live_store import open_live_log
 from model.published import Published
 from model.registry import UNFINISHED_SECONDS, Registry, open_registry
 from model.release import Release
+from training import live
 
 REDIS_URL = "REDIS_URL"
+LOG_TIMEOUT = 30.0
+"""Seconds to wait for each answer of the live log."""
 
 
 def describe_release(release: Release) -> str:
@@ -50,6 +56,17 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     publisher.add_argument(
         "--catalog", type=Path, help="folder of a catalog, instead of the bundle's; alone: for the released bundle"
     )
+    publisher.add_argument(
+        "--live-seq",
+        type=int,
+        metavar="N",
+        help="the training data holds the changes of items up to this number (GET /catalog tells it)",
+    )
+    compactor = _add_command(commands, "compact", "fold changes of items into the released catalog", _run_compact)
+    for command in (publisher, compactor):
+        command.add_argument(
+            "--state", type=Path, metavar="FOLDER", help="where servers without Redis keep changes of items"
+        )
     _add_command(commands, "versions", "list the bundles and catalogs in the registry; * is served", _run_versions)
     _add_command(commands, "rollback", "go back to the release that was current before", _run_rollback)
     collector = _add_command(commands, "gc", "remove what the last releases do not need", _run_gc)
@@ -86,8 +103,16 @@ def _add_command(
 def _run_publish(arguments: argparse.Namespace) -> None:
     if arguments.bundle is None and arguments.catalog is None:
         raise ConfigError("nothing to publish; give --bundle FOLDER, --catalog FOLDER or both")
-    with _registry(arguments) as registry:
-        sys.stdout.write(describe_release(registry.publish(arguments.bundle, arguments.catalog)))
+    with _registry(arguments) as registry, _live_log(arguments) as live_log:
+        release = live.publish(registry, arguments.bundle, arguments.catalog, live_log, arguments.live_seq)
+    sys.stdout.write(describe_release(release))
+
+
+def _run_compact(arguments: argparse.Namespace) -> None:
+    with _registry(arguments) as registry, _live_log(arguments) as live_log:
+        if live_log is None:
+            raise ConfigError(f"no live log named; give --redis URL or --state FOLDER, or set {REDIS_URL}")
+        sys.stdout.write(describe_release(live.compact(registry, live_log)))
 
 
 def _run_versions(arguments: argparse.Namespace) -> None:
@@ -106,6 +131,20 @@ def _run_gc(arguments: argparse.Namespace) -> None:
     for key in collected.versions:
         sys.stdout.write(f"{key}\n")
     sys.stdout.write(f"{len(collected.versions)} versions and {collected.chunks} chunks removed\n")
+
+
+@contextmanager
+def _live_log(arguments: argparse.Namespace) -> Iterator[LiveLog | None]:
+    """The live log that goes with the registry, if there is one."""
+    url = arguments.redis or os.environ.get(REDIS_URL)
+    if arguments.state is None and not url:
+        yield None
+        return
+    live_log = open_live_log(None if arguments.state else url, arguments.state, LOG_TIMEOUT)
+    try:
+        yield live_log
+    finally:
+        live_log.close()
 
 
 @contextmanager

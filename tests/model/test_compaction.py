@@ -14,7 +14,7 @@ from model.item_inputs import ItemInputs
 from model.live_catalog import LiveCatalog
 from model.live_log import LiveLog, Upsert, read_all
 from model.live_memory import MemoryLog
-from tests.live_bundles import inputs_of, write_live_bundle
+from tests.live_bundles import inputs_of
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def bundle(live_bundle: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def retrained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.load(write_live_bundle(tmp_path_factory.mktemp("retrained") / "bundle", items=15, seed=5))
+def retrained(retrained_bundle: Path) -> Bundle:
+    return Bundle.load(retrained_bundle)
 
 
 def put(log: LiveLog, bundle: Bundle, item_id: str, inputs: ItemInputs) -> None:

@@ -74,7 +74,7 @@ def test_without_the_registry_answers_go_on_marked_and_the_service_soon_catches_
         before = publish_bundle(valkey.url, bundle).catalog
         client = start(bundle=None, redis_url=proxy.url, catalog_poll=POLL)
         with fault(valkey, proxy):
-            until(lambda: degraded(client) == ["catalog"])
+            until(lambda: degraded(client) == ["catalog", "live"])
             assert version_of(client) == before
             assert metric(client, 'macrec_degraded{reason="catalog"}') == 1
             assert client.get("/readyz").status_code == 200

@@ -121,7 +121,7 @@ def test_with_redis_away_the_bundle_is_served_marked_until_redis_comes(start: St
         valkey.kill()
         client = start(redis_url=valkey.url, catalog_poll=POLL)
         answer = client.post("/recommend", json={"history": [item_id(1)]}).json()
-        assert answer["degraded"] == ["catalog"]
+        assert answer["degraded"] == ["catalog", "live"]
         assert metric(client, 'macrec_degraded{reason="catalog"}') == 1
         valkey.start()
         until(lambda: version_of(client) == version)

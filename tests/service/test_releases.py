@@ -122,7 +122,7 @@ def test_a_restart_without_redis_serves_what_was_served_last(
         valkey.kill()
         second = start(bundle=None, redis_url=valkey.url, catalog_poll=POLL)
         assert versions_of(second) == versions_in(retrained)
-        assert second.get("/info").json()["degraded"] == ["catalog"]
+        assert second.get("/info").json()["degraded"] == ["catalog", "live"]
         valkey.start()
         until(lambda: second.get("/info").json()["degraded"] == [])
 
