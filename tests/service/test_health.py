@@ -106,7 +106,7 @@ def test_labels_hold_routes_and_never_paths(start: Start) -> None:
     client.get("/secret-path")
     text = client.get("/metrics").text
     assert "secret" not in text
-    for route in ("/recommend/{user_id:path}", "/items/{item_id}", "unmatched"):
+    for route in ("/recommend/{user_id:path}", "/items/{item_id:path}", "unmatched"):
         assert f'route="{route}"' in text
 
 
