@@ -13,6 +13,8 @@ from tests.servers import start_valkey
 from tests.serving import until
 from training.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def replicas(live_bundle: Path, tmp_path: Path) -> Iterator[list[Replica]]:
