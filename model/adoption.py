@@ -5,7 +5,7 @@ new item: whoever comes first decides, and everybody else gets the same.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from model.item_encoder import ItemEncoder
@@ -25,10 +25,16 @@ class Adopted(NamedTuple):
     left_out: list[str]
 
 
-def adopt(items: Sequence[LiveItem], catalog: LiveCatalog, live_log: LiveLog, encoder: ItemEncoder | None) -> Adopted:
+def adopt(
+    items: Sequence[LiveItem],
+    catalog: LiveCatalog,
+    live_log: LiveLog,
+    load_encoder: Callable[[], ItemEncoder | None],
+) -> Adopted:
     """Gives codes to those ``items`` that ``catalog`` would have to add and that have none in its ID space.
 
-    Without an ``encoder``, or without inputs, they stay as they are; the catalog passes over them.
+    The encoder is asked for only if there are such. Without one, or without inputs, they stay as they are; the catalog
+    passes over them.
     """
     homeless = [
         item.item_id
@@ -36,9 +42,10 @@ def adopt(items: Sequence[LiveItem], catalog: LiveCatalog, live_log: LiveLog, en
         if item.codes is None and item.metadata is not None and catalog.find(item.item_id) is None
     ]
     codes: dict[str, bytes] = {}
-    for start in range(0, len(homeless) if encoder is not None else 0, BATCH):
-        assert encoder is not None
-        codes |= _claimed(homeless[start : start + BATCH], catalog, live_log, encoder)
+    encoder = load_encoder() if homeless else None
+    if encoder is not None:
+        for start in range(0, len(homeless), BATCH):
+            codes |= _claimed(homeless[start : start + BATCH], catalog, live_log, encoder)
     left_out = [item_id for item_id in homeless if item_id not in codes]
     if left_out:
         details = {"items": len(left_out), "first": left_out[:5], "space_hash": catalog.space_hash}

@@ -58,8 +58,7 @@ def fold(base: Catalog, bundle: Bundle | None, live_log: LiveLog, after: int | N
     sequence, items = read_all(live_log, catalog.sequence, catalog.space_hash)
     if sequence == base.live_seq:
         return Folded(base, 0, [])
-    encoder = None if bundle is None else ItemEncoder.load(bundle)
-    adopted = adopt(items, catalog, live_log, encoder)
+    adopted = adopt(items, catalog, live_log, lambda: None if bundle is None else ItemEncoder.load(bundle))
     folded = build(catalog.apply(sequence, adopted.items))
     details = {"items": len(folded), "changes": len(items), "live_seq": sequence, "left_out": len(adopted.left_out)}
     log.info("the live log was folded into catalog %s: %s", folded.version, details)

@@ -80,7 +80,7 @@ class LiveFollower:
         catalog = LiveCatalog.of(base)
         try:
             sequence, items = read_all(self._log, catalog.sequence, catalog.space_hash)
-            return catalog.apply(sequence, adopt(items, catalog, self._log, self.encoder(bundle)).items)
+            return catalog.apply(sequence, adopt(items, catalog, self._log, lambda: self.encoder(bundle)).items)
         except LiveLogError as error:
             self._mark(stale=True, reason=str(error))
             if self._live.snapshot is not None:
@@ -147,7 +147,7 @@ class LiveFollower:
             if snapshot is None or snapshot.catalog is not catalog:
                 return False
             started = time.perf_counter()
-            adopted = adopt(items, catalog, self._log, self.encoder(snapshot.bundle)).items
+            adopted = adopt(items, catalog, self._log, lambda: self.encoder(snapshot.bundle)).items
             self._replace(snapshot, catalog.apply(sequence, adopted))
         self._metrics.live_apply.observe(time.perf_counter() - started)
         self._metrics.live_changes.inc(len(items))
