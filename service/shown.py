@@ -20,7 +20,7 @@ def shortage(query: Query, result: Recommendation) -> list[str]:
     ]
     if not rules:
         return [f"{said}: the rest of the catalog is excluded"]
-    return [f"{said}: {' and '.join([*rules, 'the exclusions'])} leave no more"]
+    return [f"{said}: {', '.join(rules)} and the exclusions leave no more"]
 
 
 def shown_items(

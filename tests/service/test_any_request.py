@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.app import create_app
 from service.settings import Settings
 from tests.bundles import ITEMS, item_id
+from tests.filters import filters
 from tests.serving import wait_until_ready
 
 anything = st.recursive(
@@ -32,6 +33,13 @@ nearly_right = st.fixed_dictionaries(
         "exclude": st.lists(ids, max_size=80) | anything,
         "exclude_seen": st.booleans() | anything,
         "timeout": st.floats(1, 9) | anything,
+        "filter": filters | anything,
+        "allow": st.lists(ids, max_size=80) | anything,
+        "max_per": st.dictionaries(st.sampled_from(["category", "price", "x"]), st.integers(0, 3)) | anything,
+        "max_per_prefix": st.fixed_dictionaries(
+            {}, optional={"text": st.fixed_dictionaries({"depth": st.integers(0, 5), "items": st.integers(0, 3)})}
+        )
+        | anything,
     },
 )
 nearly_events = st.fixed_dictionaries(

@@ -1,0 +1,110 @@
+"""Filters are worked out once however many ask, within their bytes, and for the catalog that they are asked of."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.bundle import Bundle
+from model.filters import Filter
+from model.fusion import FusionConfig
+from model.live_catalog import LiveCatalog
+from service import filter_cache
+from service.engine import Engine
+from service.filter_cache import FilterCache, Restriction
+from service.snapshot import Snapshot
+from tests.bundles import ITEMS, build_catalog
+
+
+def rule(price: int) -> Filter:
+    return Filter.model_validate({"attribute": "price", "min": price})
+
+
+@pytest.fixture(scope="module")
+def snapshots(bundle: Path) -> list[Snapshot]:
+    """The same catalog, and a shorter one."""
+    loaded = Bundle.load(bundle)
+    engine = Engine(loaded.generator)
+    made = []
+    for items in (ITEMS, ITEMS - 20):
+        catalog = LiveCatalog.of(build_catalog(items))
+        trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_), 0.0)
+        made.append(Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC)))
+    return made
+
+
+def total(found: tuple[Restriction | None, bool]) -> tuple[int, bool]:
+    assert found[0] is not None
+    return found[0].allowed.total, found[1]
+
+
+def test_every_catalog_has_its_own_answer(snapshots: list[Snapshot]) -> None:
+    cache = FilterCache()
+    assert [total(cache.get(snapshot, rule(30))) for snapshot in snapshots] == [(30, False), (10, False)]
+    assert [total(cache.get(snapshot, rule(30))) for snapshot in snapshots] == [(30, True), (10, True)]
+    assert cache.get(snapshots[0], None) == (None, False)
+    assert cache.get(snapshots[0], None) == (None, True)
+
+
+def test_the_filters_used_last_are_ready_before_a_swap(snapshots: list[Snapshot]) -> None:
+    cache = FilterCache()
+    for price in range(20):
+        cache.get(snapshots[0], rule(price))
+    cache.prepare(snapshots[1])
+    known = [cache.get(snapshots[1], rule(price))[1] for price in range(20)]
+    assert known == [False] * (20 - filter_cache.RECENT) + [True] * filter_cache.RECENT
+
+
+def test_the_bytes_are_bounded_and_the_least_recently_used_goes_first(snapshots: list[Snapshot]) -> None:
+    one = FilterCache()
+    one.get(snapshots[0], rule(1))
+    cache = FilterCache(max_bytes=one.nbytes * 3)
+    for price in (1, 2, 3, 1, 4):
+        cache.get(snapshots[0], rule(price))
+    assert cache.nbytes == cache.max_bytes
+    assert [cache.get(snapshots[0], rule(price))[1] for price in (1, 3, 4, 2)] == [True, True, True, False]
+    tiny = FilterCache(max_bytes=1)
+    tiny.get(snapshots[0], rule(1))
+    assert tiny.get(snapshots[0], rule(1))[1], "the last one stays, or nothing were ever known"
+
+
+def test_many_that_ask_at_once_wait_for_one(snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, begun, go = FilterCache(), threading.Barrier(9), threading.Event()
+    worked_out = []
+
+    def slow(snapshot: Snapshot, asked: Filter | None) -> Restriction | None:
+        worked_out.append(asked)
+        assert go.wait(20)
+        return real(snapshot, asked)
+
+    def ask() -> tuple[int, bool]:
+        begun.wait(20)
+        return total(cache.get(snapshots[0], rule(30)))
+
+    real = filter_cache.restrict
+    monkeypatch.setattr(filter_cache, "restrict", slow)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(ask) for _ in range(8)]
+        begun.wait(20)
+        go.set()
+        found = [answer.result(20) for answer in answers]
+    assert sorted(found) == [(30, False)] + [(30, True)] * 7
+    assert len(worked_out) == 1
+
+
+def test_a_failure_reaches_who_asked_and_is_not_kept(
+    snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FilterCache()
+
+    def fail(snapshot: Snapshot, asked: Filter | None) -> Restriction | None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filter_cache, "restrict", fail)
+        with pytest.raises(MemoryError):
+            cache.get(snapshots[0], rule(30))
+    assert total(cache.get(snapshots[0], rule(30))) == (30, False)
