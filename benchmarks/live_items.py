@@ -8,6 +8,7 @@ holds the item from that moment on, in its trie too.
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import statistics
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--serve", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--upserts", type=int, default=20)
     arguments = parser.parse_args()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which nothing needs, is absent
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small = Bundle.load(write_live_bundle(folder / "small", levels=LEVELS, codes=CODES))
