@@ -171,7 +171,8 @@ async def measure_latency(
     await client.capacity(2 * arguments.workers, arguments.warm_up)
     capacity = await client.capacity(2 * arguments.workers, arguments.warm_up)
     rate = capacity * arguments.load
-    ratios, failures = [], []
+    ratios: list[float] = []
+    failures: list[str] = []
     for pair in range(arguments.pairs):
         p99 = {}
         for swapping in (False, True) if pair % 2 == 0 else (True, False):
@@ -191,7 +192,7 @@ async def measure_latency(
         "failed": len(failures),
         "failures": sorted(set(failures))[:5],
         "p99_ratios": [round(ratio, 3) for ratio in ratios],
-        "p99_ratio_median": round(statistics.median(ratios), 3),
+        "p99_ratio_median": round(statistics.median(ratios), 3) if ratios else None,
     }
 
 

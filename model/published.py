@@ -18,8 +18,9 @@ from model.config import Config
 from model.errors import BundleError
 from model.release import Kind, VersionKey
 
-CHUNK_BYTES = 8 << 20
-"""Bytes of one chunk: a value of this size neither blocks a Redis server for long nor needs many round trips."""
+CHUNK_BYTES = 2 << 20
+"""Bytes of one chunk: a value of this size keeps neither a Redis server nor a serving process busy for long, and ten
+million items still need only hundreds."""
 
 
 def _inside(name: str) -> str:

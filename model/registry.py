@@ -11,6 +11,7 @@ release names both.
 """
 
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -131,8 +132,13 @@ class Registry:
             raise BundleError(f"{key} is not in the registry; publish it again")
         return Published.parse(key, manifest)
 
-    def download(self, key: VersionKey, target: Path) -> None:
+    def download(self, key: VersionKey, target: Path, share: float = 1.0) -> None:
         """Writes a version into the folder ``target``, which appears only when it is complete and verified.
+
+        Args:
+            key: names it.
+            target: a folder that is not there yet, in one that is.
+            share: of the time that may be spent on it; below 1 it pauses after every chunk, for the sake of others.
 
         Raises:
             OSError: if it cannot be written.
@@ -142,7 +148,7 @@ class Registry:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             for file in published.files:
-                write_durably(partial / file.name, file.verified(self._chunks(file)))
+                write_durably(partial / file.name, _paced(file.verified(self._chunks(file)), share))
             if (found := version_in(key.kind, partial)) != key:
                 raise BundleError(f"the files stored as {key} are of {found}; publish it again")
             partial.rename(target)
@@ -218,6 +224,17 @@ class Registry:
             if chunk is None:
                 raise BundleError(f"chunk {number} of {file.name} ({sha256}) is missing; publish it again")
             yield chunk
+
+
+def _paced(chunks: Iterator[bytes], share: float) -> Iterator[bytes]:
+    """Yields ``chunks`` and pauses after each, so that getting and using them takes ``share`` of the time."""
+    while True:
+        started = time.monotonic()
+        chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+        time.sleep((time.monotonic() - started) * (1 / share - 1))
 
 
 def _check_spaces(bundle: Published, catalog: Published) -> None:

@@ -31,10 +31,11 @@ class VersionCache:
         self._folder = folder
         self._held: dict[VersionKey, int] = {}
 
-    def hold(self, registry: Registry, key: VersionKey) -> Path:
+    def hold(self, registry: Registry, key: VersionKey, share: float = 1.0) -> Path:
         """The folder of a version, fetched if it is not there yet, and kept until it is let go.
 
-        Of several processes one downloads and the others wait for it; what is there is used without the registry.
+        Fetching takes up to ``share`` of the time (:meth:`model.registry.Registry.download`). Of several processes one
+        downloads and the others wait for it; what is there is used without the registry.
 
         Raises:
             BundleError: if the version is damaged, incomplete or unknown.
@@ -48,7 +49,7 @@ class VersionCache:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with self._locked():
                     if not target.exists():
-                        registry.download(key, target)
+                        registry.download(key, target, share)
             with suppress(PermissionError):  # another user's: then their use of it counts
                 os.utime(target)
         return target

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 REFUSED_FOR = 30.0
 """Seconds after which a release that failed its checks is tried again: somebody may have mended it."""
 
+FETCH_SHARE = 0.25
+"""Share of the time that a process which answers requests spends on fetching what it will serve next."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -151,7 +154,7 @@ class Loader:
         key = VersionKey.of("catalog", release.catalog)
         if not self._cache.has(key):
             check_space_hash(model.engine, release.catalog, registry.describe(key).space_hash)
-        self._serve(model, Catalog.load(self._cache.hold(registry, key)), "registry")
+        self._serve(model, Catalog.load(self._fetch(registry, key)), "registry")
         self._tidy(release)
 
     def _tidy(self, release: Release) -> None:
@@ -179,7 +182,11 @@ class Loader:
             raise BundleError("the release has no bundle; publish one, or set MACREC_BUNDLE to a bundle's folder")
         if live is not None and live.bundle.version == release.bundle:
             return Model(live.bundle, live.engine)
-        return self._model(self._cache.hold(registry, VersionKey.of("bundle", release.bundle)), with_catalog=False)
+        return self._model(self._fetch(registry, VersionKey.of("bundle", release.bundle)), with_catalog=False)
+
+    def _fetch(self, registry: Registry, key: VersionKey) -> Path:
+        """The folder of a version; what is fetched beside requests is fetched slowly, so that they stay quick."""
+        return self._cache.hold(registry, key, 1.0 if self._live.snapshot is None else FETCH_SHARE)
 
     def _model(self, folder: Path, *, with_catalog: bool) -> Model:
         """Loads a bundle's generator."""

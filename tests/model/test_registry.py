@@ -239,6 +239,26 @@ def test_a_download_that_was_killed_leaves_nothing_in_the_way(registry: Registry
     assert not partial.exists()
 
 
+def test_a_download_beside_requests_leaves_most_of_the_time_to_them(
+    registry: Registry, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = registry.publish(old)
+    read_chunk = registry._store.read_chunk
+    reads: list[str] = []
+
+    def take_long(sha256: str) -> bytes | None:
+        reads.append(sha256)
+        time.sleep(0.005)
+        return read_chunk(sha256)
+
+    monkeypatch.setattr(registry._store, "read_chunk", take_long)
+    (tmp_path / "cache").mkdir()
+    started = time.monotonic()
+    registry.download(VersionKey("catalog", release.catalog), tmp_path / "cache" / "fetched", share=0.25)
+    assert time.monotonic() - started >= len(reads) * 0.005 / 0.25
+    assert content(tmp_path / "cache" / "fetched") == content(old / "catalog")
+
+
 def test_an_unknown_version_is_named(registry: Registry) -> None:
     with pytest.raises(BundleError, match="catalog/0123456789abcdef is not in the registry"):
         registry.describe(VersionKey.of("catalog", "0123456789abcdef"))

@@ -83,9 +83,9 @@ def test_processes_that_share_a_cache_download_once(
     downloads: list[VersionKey] = []
     download = registry.download
 
-    def count(key: VersionKey, target: Path) -> None:
+    def count(key: VersionKey, target: Path, share: float) -> None:
         downloads.append(key)
-        download(key, target)
+        download(key, target, share)
 
     monkeypatch.setattr(registry, "download", count)
     threads = [threading.Thread(target=cache.hold, args=(registry, key)) for cache in caches]
