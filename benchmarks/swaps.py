@@ -6,7 +6,7 @@ loaded and swapped in; the order within a pair alternates. Then bundle and catal
 and the server's memory is read as it goes.
 
 Prints JSON lines; the last one has the failed requests, the ratio of p99 with and without swaps (median of the pairs),
-and the memory after the first swaps and after the last.
+and the memory by number of swaps.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from tests.servers import free_port, spawn, start_valkey
 RING = 5
 """Catalogs that take turns: more than a server's cache keeps, so that each swap fetches its catalog anew."""
 
-FIRST_SWAPS = 20
-"""Swaps after which the memory is read first: until then allocators and caches are still filling."""
+MEMORY_EVERY = 20
+"""Swaps between two readings of the memory; until the first ones allocators and caches are still filling."""
 
 
 class Server:
@@ -197,15 +197,15 @@ async def measure_latency(
 
 
 def measure_memory(server: Server, swaps: int, bundles: list[Release]) -> dict[str, Any]:
-    """Swaps model and catalog over and over; the memory after the first swaps and after the last."""
-    turns, first = cycle(bundles), {}
-    for number in range(swaps):
+    """Swaps model and catalog over and over; the memory every few swaps, the last entry after the last one."""
+    turns, memory = cycle(bundles), {}
+    for number in range(1, swaps + 1):
         release = next(turns)
         server.release(release)
         server.wait_for(release.catalog)
-        if number + 1 == min(FIRST_SWAPS, swaps):
-            first = server.memory()
-    return {"memory_first": first, "memory_last": server.memory(), "memory_swaps": swaps}
+        if number % MEMORY_EVERY == 0 or number == swaps:
+            memory[number] = server.memory()
+    return {"memory_after_swaps": memory}
 
 
 def say(result: dict[str, Any]) -> None:
