@@ -7,12 +7,12 @@ A beam's score is the sum of the log-probabilities of its codes, each from a sof
 afterwards and not renormalised; what is returned is the mean per code.
 
 A generator gives almost nothing to codes that it never saw after a prefix, so items that came after its training would
-never be found. On edges that lead to such items only, a share s of the probability is therefore taken from the codes
-nearby, with K the kernel of :func:`model.cold_start.distance_kernel`:
+never be found. On edges that lead to such items only, a code is therefore taken for as probable as the codes that the
+generator expects in its place, times a share s between 0 (off) and 1:
 
-    P'(c | prefix) = (1 - s) P(c | prefix) + s sum over c' of K(c, c') P(c' | prefix)
+    P'(c | prefix) = 1 - (1 - P(c | prefix)) (1 - s E),  E = sum_c' P(c' | prefix)^2 / sum_c' P(c' | prefix)
 
-All other edges keep their P, so nothing changes among trained items.
+with c' over the level's codes. All other edges keep their P. E needs no trie, so that a filter changes no score.
 """
 
 from typing import NamedTuple
@@ -56,23 +56,10 @@ class Beams(NamedTuple):
 class ConstrainedBeamSearch(nn.Module):
     """L unrolled decode steps, each followed by an expansion along the trie's edges."""
 
-    cold_kernel: Tensor
-
-    def __init__(self, transformer: Transformer, space: IdSpace, cold_kernel: Tensor | None = None) -> None:
-        """Searches with a transformer.
-
-        Args:
-            transformer: whose vocabulary is that of ``space``.
-            space: the ID space.
-            cold_kernel: ``(m, L, M, M)`` float32, how much each code takes from each other one on cold edges; the same
-                of all if not given.
-        """
+    def __init__(self, transformer: Transformer, space: IdSpace) -> None:
         super().__init__()
         self.transformer = transformer
         self.space = space
-        shape = (len(space.modalities), space.levels, space.codes, space.codes)
-        kernel = torch.full(shape, 1 / space.codes) if cold_kernel is None else cold_kernel
-        self.register_buffer("cold_kernel", kernel, persistent=False)
 
     def forward(
         self,
@@ -126,10 +113,12 @@ class ConstrainedBeamSearch(nn.Module):
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
         edges, codes, allowed = self._children(beams.nodes, catalog, level)
-        trained = self._level_log_probabilities(logits, first_token)
-        cold = self._cold_log_probabilities(trained, self.cold_kernel[modality, level], catalog.cold_share)
-        is_cold = catalog.edge_cold[edges]
-        scores = beams.scores[:, :, None] + torch.where(is_cold, cold.gather(2, codes), trained.gather(2, codes))
+        log_probabilities = self._level_log_probabilities(logits, first_token)
+        cold = _cold_log_probabilities(log_probabilities, catalog.cold_share)
+        log_probabilities = torch.where(
+            catalog.edge_cold[edges], cold.gather(2, codes), log_probabilities.gather(2, codes)
+        )
+        scores = beams.scores[:, :, None] + log_probabilities
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
@@ -164,13 +153,14 @@ class ConstrainedBeamSearch(nn.Module):
         level_logits = logits.gather(2, tokens.expand(-1, logits.shape[1], -1))
         return level_logits - logits.logsumexp(dim=2, keepdim=True)
 
-    def _cold_log_probabilities(self, trained: Tensor, kernel: Tensor, share: Tensor) -> Tensor:
-        """Log P' ``(B, W, M)`` as the module defines it, from log P likewise and a level's kernel ``(B, M, M)``."""
-        nearby = (trained.exp() @ kernel.transpose(1, 2)).log() + share.log()
-        own = trained + torch.log1p(-share)
-        high, low = torch.maximum(own, nearby), torch.minimum(own, nearby)
-        # log(e^high + e^low); a share of 0 or 1 makes one of them -inf, never both.
-        return high + (low - high).exp().log1p()
+
+def _cold_log_probabilities(log_probabilities: Tensor, share: Tensor) -> Tensor:
+    """Log P' ``(B, W, M)`` of the module's docstring from log P of one level's codes."""
+    own = log_probabilities.exp()
+    squares = (2 * log_probabilities).logsumexp(dim=2, keepdim=True)
+    expected = (squares - log_probabilities.logsumexp(dim=2, keepdim=True)).exp()
+    # What is too small for a float's exponential keeps its logarithm.
+    return torch.maximum(log_probabilities, (own + share * expected * (1 - own)).log())
 
 
 def _reorder(past: Tensor, parents: Tensor) -> Tensor:

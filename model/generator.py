@@ -40,9 +40,9 @@ class Generator(nn.Module):
         self.config = config
         self.transformer = Transformer(config.transformer())
 
-    def search(self, cold_kernel: Tensor | None = None) -> ConstrainedBeamSearch:
-        """The constrained beam search over this generator's weights, with a kernel for items that it never saw."""
-        return ConstrainedBeamSearch(self.transformer, self.config.space, cold_kernel)
+    def search(self) -> ConstrainedBeamSearch:
+        """The constrained beam search over this generator's weights."""
+        return ConstrainedBeamSearch(self.transformer, self.config.space)
 
     def loss(self, tokens: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of target tokens ``(B, L)`` after input tokens ``(B, S)``, PAD behind short ones."""

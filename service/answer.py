@@ -85,6 +85,8 @@ async def answer_admitted(service: Service, asked: Asked, ticket: Ticket, leavin
         allow=None if request.allow is None else tuple(request.allow),
         caps=_caps(request),
         blend_below=settings.blend_below,
+        new_after=settings.new_after if request.new_after is None else request.new_after,
+        new_every=settings.new_every if request.new_every is None else request.new_every,
     )
     ran = await ticket.run(lambda: _recommend(service, snapshot, query, request.explain), leaving)
     result, prefixes = ran.result
@@ -205,6 +207,8 @@ def _observe(service: Service, result: Recommendation, seconds: dict[str, float]
         service.metrics.stage.labels(stage=stage).observe(duration)
     service.metrics.unknown_items.inc(result.unknown_items)
     service.metrics.fallbacks.inc(not result.generated)
-    service.metrics.blended.inc(len({recommended.source for recommended in result.items}) > 1)
+    sources = [recommended.source for recommended in result.items]
+    service.metrics.blended.inc({"generated", "popular"} <= set(sources))
+    service.metrics.new_items.inc(sources.count("new"))
     if result.filter_known is not None:
         service.metrics.filters.labels(result="hit" if result.filter_known else "miss").inc()

@@ -28,7 +28,6 @@ class TrieInputs(NamedTuple):
     values: dict[str, Any]
     first_leaf: int
     edge_cold: NDArray[np.bool_]
-    cold_share: float
 
 
 class SearchRows(NamedTuple):
@@ -39,12 +38,15 @@ class SearchRows(NamedTuple):
         modality: ``(B,)`` int64, whose IDs each row searches.
         dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
         beam: W, the width.
+        cold_share: what items that the generator never saw get of what is expected in their place
+            (:mod:`model.beam_search`); 0 to 1.
     """
 
     tokens: NDArray[np.int64]
     modality: NDArray[np.int64]
     dead_edges: NDArray[np.int32]
     beam: int
+    cold_share: float = 0.0
 
 
 class Leaves(NamedTuple):
@@ -91,27 +93,25 @@ class Engine:
         except (KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
 
-    def prepare(self, trie: Trie, trained: NDArray[np.bool_], cold_share: float) -> TrieInputs:
+    def prepare(self, trie: Trie, trained: NDArray[np.bool_]) -> TrieInputs:
         """Puts a trie where the search runs; on the CPU the arrays are not copied.
 
         Args:
             trie: the catalog's.
             trained: ``(N,)``, which of its items the generator saw in training.
-            cold_share: what the others take from the codes nearby (:mod:`model.beam_search`); 0 to 1.
         """
-        return self.place(trie, cold_edges(trie, trained), cold_share)
+        return self.place(trie, cold_edges(trie, trained))
 
-    def place(self, trie: Trie, edge_cold: NDArray[np.bool_], cold_share: float) -> TrieInputs:
+    def place(self, trie: Trie, edge_cold: NDArray[np.bool_]) -> TrieInputs:
         """As :meth:`prepare`, given the edges ``(E,)`` that lead to no trained item."""
         arrays: dict[str, NDArray[Any]] = {
             "child_start": trie.child_start,
             "child_code": trie.child_code,
             "edge_allowed": np.ones(len(trie.child_code), dtype=np.bool_),
             "edge_cold": edge_cold,
-            "cold_share": np.array(cold_share, dtype=np.float32),
         }
         values = {name: self._value(array) for name, array in arrays.items()}
-        return TrieInputs(values, trie.first_leaf, edge_cold, cold_share)
+        return TrieInputs(values, trie.first_leaf, edge_cold)
 
     def restrict(self, trie: TrieInputs, edge_allowed: NDArray[np.bool_]) -> TrieInputs:
         """The same trie with a filter: ``(E,)`` bool, the edges that lead to allowed items."""
@@ -124,6 +124,7 @@ class Engine:
             "modality": rows.modality,
             "dead_edges": rows.dead_edges,
             "beam": np.zeros(rows.beam, dtype=np.int64),
+            "cold_share": np.array(rows.cold_share, dtype=np.float32),
         }
         values = {name: self._value(array) for name, array in arrays.items()}
         nodes, scores = (output.numpy() for output in self._session.run_with_ort_values(OUTPUTS, trie.values | values))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model.allowed import Allowed
 from model.filters import Filter
 from service.engine import TrieInputs
+from service.new_items import is_new
 from service.snapshot import Snapshot
 
 DEFAULT_BYTES = 512 << 20
@@ -28,11 +29,16 @@ class Restriction(NamedTuple):
     inputs: TrieInputs
 
 
+Key = tuple[int, str, bool]
+"""A catalog's serial number, a filter, and whether of new items alone."""
+
+
 class _Entry:
     """A restriction that is there or being worked out; None as a result stands for a catalog without restriction."""
 
-    def __init__(self, rule: Filter | None) -> None:
+    def __init__(self, rule: Filter | None, new_only: bool) -> None:
         self.rule = rule
+        self.new_only = new_only
         self.result: Future[Restriction | None] = Future()
         self.nbytes = 0
 
@@ -43,7 +49,7 @@ class FilterCache:
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         """Keeps ``max_bytes`` of arrays, and always the filter that was worked out last."""
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple[int, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -52,17 +58,19 @@ class FilterCache:
         with self._lock:
             return self._nbytes()
 
-    def get(self, snapshot: Snapshot, rule: Filter | None) -> tuple[Restriction | None, bool]:
-        """What a filter allows in a snapshot, and whether that was known.
+    def get(
+        self, snapshot: Snapshot, rule: Filter | None, *, new_only: bool = False
+    ) -> tuple[Restriction | None, bool]:
+        """What a filter allows in a snapshot, of new items alone if asked for, and whether that was known.
 
         Without a filter it is what the catalog itself allows; None where that is every item.
         """
-        key = (snapshot.catalog.serial, "" if rule is None else rule.key)
+        key = (snapshot.catalog.serial, "" if rule is None else rule.key, new_only)
         with self._lock:
             entry = self._entries.get(key)
             known = entry is not None
             if entry is None:
-                entry = self._entries[key] = _Entry(rule)
+                entry = self._entries[key] = _Entry(rule, new_only)
             self._entries.move_to_end(key)
         if not known:
             self._work_out(snapshot, key, entry)
@@ -71,14 +79,15 @@ class FilterCache:
     def prepare(self, snapshot: Snapshot) -> None:
         """Works out the filters that were used last for a snapshot that is not served yet."""
         with self._lock:
-            rules = {key: entry.rule for (_, key), entry in reversed(self._entries.items()) if entry.result.done()}
-        for rule in list(rules.values())[:RECENT]:
-            self.get(snapshot, rule)
+            done = [(key, entry) for key, entry in reversed(self._entries.items()) if entry.result.done()]
+        rules = {key[1:]: entry for key, entry in done}
+        for entry in list(rules.values())[:RECENT]:
+            self.get(snapshot, entry.rule, new_only=entry.new_only)
 
-    def _work_out(self, snapshot: Snapshot, key: tuple[int, str], entry: _Entry) -> None:
+    def _work_out(self, snapshot: Snapshot, key: Key, entry: _Entry) -> None:
         """Fills an entry and makes room for it; a failure is everybody's who waits, and is not kept."""
         try:
-            restriction = restrict(snapshot, entry.rule)
+            restriction = restrict(snapshot, entry.rule, new_only=entry.new_only)
         except BaseException as error:
             with self._lock:
                 self._entries.pop(key, None)
@@ -90,7 +99,7 @@ class FilterCache:
             while self._nbytes() > self.max_bytes and (oldest := self._oldest(key)) is not None:
                 del self._entries[oldest]
 
-    def _oldest(self, spared: tuple[int, str]) -> tuple[int, str] | None:
+    def _oldest(self, spared: Key) -> Key | None:
         """The entry with arrays that was used longest ago, but for one; the lock is held."""
         return next((key for key, entry in self._entries.items() if entry.nbytes and key != spared), None)
 
@@ -99,9 +108,11 @@ class FilterCache:
         return sum(entry.nbytes for entry in self._entries.values())
 
 
-def restrict(snapshot: Snapshot, rule: Filter | None) -> Restriction | None:
-    """Works out what a filter allows in a snapshot; None where that is every item."""
+def restrict(snapshot: Snapshot, rule: Filter | None, *, new_only: bool = False) -> Restriction | None:
+    """Works out what a filter allows in a snapshot, of new items alone if asked for; None where that is every item."""
     items = snapshot.catalog.allowed_items(rule)
+    if new_only:
+        items = is_new(snapshot.catalog) if items is None else items & is_new(snapshot.catalog)
     return None if items is None else restriction_of(snapshot, items)
 
 

@@ -208,7 +208,7 @@ class Loader:
                 bundle,
                 engine,
                 live,
-                engine.prepare(live.trie, live.popularity > 0, self._settings.cold_share),
+                engine.prepare(live.trie, live.popularity > 0),
                 fusion,
                 source,
                 datetime.now(UTC),

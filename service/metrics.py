@@ -34,6 +34,7 @@ class Metrics:
         filters: requests with a filter, by whether what it allows was known already.
         filter_bytes: bytes kept of what filters allow.
         blended: answers with popular items among the generated ones because little of the history was known.
+        new_items: recommended items that came after training and were given their places.
         batch_rows: requests that came in batches, by what came of them.
         degraded: 1 while something is missing, by what.
         events: events stored, without repeated ones.
@@ -78,6 +79,7 @@ class Metrics:
         self.filters = Counter("macrec_filters", "Requests with a filter.", ["result"], registry=self.registry)
         self.filter_bytes = self._gauge("macrec_filter_cache_bytes", "Bytes kept of what filters allow.")
         self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")
+        self.new_items = self._counter("macrec_new_items_recommended", "New items that were given places in answers.")
         self.batch_rows = Counter(
             "macrec_batch_rows", "Requests that came in batches.", ["result"], registry=self.registry
         )

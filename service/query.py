@@ -39,6 +39,8 @@ class Query:
         allow: item ids of which alone may be recommended; all items if not given.
         caps: how many items may be alike.
         blend_below: known items of the history below which popular items are mixed in (:mod:`service.blend`).
+        new_after: the first places, which new items must earn by score (:mod:`service.new_items`).
+        new_every: behind those, every how-manieth place goes to a new item; 0 gives them none.
     """
 
     history: tuple[str, ...]
@@ -51,6 +53,8 @@ class Query:
     allow: tuple[str, ...] | None = None
     caps: tuple[Cap, ...] = ()
     blend_below: int = 0
+    new_after: int = 0
+    new_every: int = 0
 
 
 class Recommended(NamedTuple):
@@ -61,16 +65,20 @@ class Recommended(NamedTuple):
         score: fused over the lists that were searched; of a popular item its share of all events.
         ranks: its rank in the list of each modality that found it, from 1; of a popular item none.
         scores: its score there, the mean log-probability per code.
+        is_new: whether it stands where it does because it is new, rather than by its score.
     """
 
     item: int
     score: float
     ranks: dict[str, int]
     scores: dict[str, float]
+    is_new: bool = False
 
     @property
-    def source(self) -> Literal["generated", "popular"]:
+    def source(self) -> Literal["generated", "popular", "new"]:
         """Where it comes from: the search finds an item in at least one list."""
+        if self.is_new:
+            return "new"
         return "generated" if self.ranks else "popular"
 
 

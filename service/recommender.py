@@ -6,6 +6,7 @@ It knows a snapshot and one query, and nothing of users, HTTP or stores.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
 from service.engine import SearchRows
 from service.filter_cache import FilterCache
+from service.new_items import mix, places_of_new
 from service.popular import popular_items
 from service.query import Query, Recommendation, Recommended
 from service.scope import CatalogScope, Items, ListScope, Scope, excluded_items, listed_items
@@ -58,6 +60,8 @@ class Recommender:
         def ranking(scope: Scope) -> list[Recommended]:
             known = len(np.unique(history))
             found = self._found(snapshot, query, history, scope, stages) if known else []
+            if known and places_of_new(query):
+                found = self._with_new(snapshot, query, history, scope, found, stages)
             if known and known >= query.blend_below:
                 return found
             with stages.timed("prepare"):
@@ -116,12 +120,44 @@ class Recommender:
                 scope = scope.without([item.item for item in found], groups)
         return found
 
+    def _with_new(
+        self,
+        snapshot: Snapshot,
+        query: Query,
+        history: Items,
+        scope: Scope,
+        found: list[Recommended],
+        stages: Stages,
+    ) -> list[Recommended]:
+        """A ranking with the best new items where they are due (:mod:`service.new_items`)."""
+        with stages.timed("prepare"):
+            new_items = self._new_items(snapshot, query, scope)
+        if not new_items.reachable:
+            return found
+        new = self._found(snapshot, query, history, new_items, stages, cold_share=1.0)
+        with stages.timed("fuse"):
+            return mix(found, [each._replace(is_new=True) for each in new], query.new_after, query.new_every)
+
+    def _new_items(self, snapshot: Snapshot, query: Query, scope: Scope) -> Scope:
+        """The scope less all items that the generator saw; for a whole catalog that is kept like a filter."""
+        if isinstance(scope, ListScope):
+            return scope.new_items()
+        assert isinstance(scope, CatalogScope)
+        restriction, _ = self.filters.get(snapshot, query.filter, new_only=True)
+        return replace(scope, restriction=restriction)
+
     def _found(
-        self, snapshot: Snapshot, query: Query, history: Items, scope: Scope, stages: Stages
+        self,
+        snapshot: Snapshot,
+        query: Query,
+        history: Items,
+        scope: Scope,
+        stages: Stages,
+        cold_share: float = 0.0,
     ) -> list[Recommended]:
         """All items that one search finds, joined over the modalities."""
         with stages.timed("prepare"):
-            rows = self._rows(snapshot, query, history, scope)
+            rows = self._rows(snapshot, query, history, scope)._replace(cold_share=cold_share)
         with stages.timed("search"):
             leaves, scores = snapshot.engine.search(scope.inputs, rows)
         with stages.timed("fuse"):

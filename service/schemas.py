@@ -79,6 +79,18 @@ class RecommendRequest(Body):
         description="How many items may share the first codes of their semantic IDs, by modality; else as `max_per`.",
         examples=[{"text": {"depth": 1, "items": 3}}],
     )
+    new_after: int | None = Field(
+        None,
+        ge=0,
+        description="The first places, which items that came after training must earn by score; the server's setting "
+        "if not given.",
+    )
+    new_every: int | None = Field(
+        None,
+        ge=0,
+        description="Behind those, every how-manieth place goes to the best item that came after training; 0 gives "
+        "them none. The server's setting if not given.",
+    )
     explain: bool = Field(False, description="Whether to say for each item why it was recommended.")
     timeout: float | None = Field(None, gt=0, le=3600, description="Seconds to wait; the server's deadline also holds.")
 
@@ -125,8 +137,9 @@ class RecommendedItem(Response):
         description="Fused mean log-probability per code; of popular items their share of all events, which does not "
         "compare with the others' scores."
     )
-    source: Literal["generated", "popular"] = Field(
-        description="Popular items fill the answer if no item of the history is known, and a part of it if few are."
+    source: Literal["generated", "popular", "new"] = Field(
+        description="Popular items fill the answer if no item of the history is known, and a part of it if few are. "
+        "New items stand where items that came after training are given places."
     )
     title: str
     metadata: dict[str, Any]

@@ -21,6 +21,7 @@ from model.trie_part import edges_of_part
 from service.diversity import Groups
 from service.engine import TrieInputs
 from service.filter_cache import Restriction, restriction_of
+from service.new_items import is_new
 from service.query import Query
 from service.snapshot import Snapshot
 
@@ -143,7 +144,7 @@ class ListScope:
         """See :class:`Scope`."""
         whole = self.snapshot.trie
         cold = edges_of_part(self.trie, self.snapshot.catalog.trie, whole.edge_cold)
-        return self.snapshot.engine.place(self.trie, cold, whole.cold_share)
+        return self.snapshot.engine.place(self.trie, cold)
 
     @property
     def reachable(self) -> int:
@@ -157,6 +158,10 @@ class ListScope:
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """See :class:`Scope`."""
         return np.ones(len(items), dtype=np.bool_)
+
+    def new_items(self) -> "ListScope":
+        """The scope less all items that the generator saw."""
+        return replace(self, popular=self.popular[is_new(self.snapshot.catalog)[self.popular]])
 
     def without(self, items: Sequence[int], groups: Groups) -> "ListScope":
         """See :class:`Scope`."""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -63,8 +63,8 @@ class Settings(BaseSettings):
         max_batch: requests in a batch at most; a small queue allows fewer.
         blend_below: known items of a history below which popular items are mixed into the answer; 0 never does.
         weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
-        cold_share: what items that the generator never saw take of the probability of the codes nearby, 0 to 1; 0
-            leaves them what the generator gives them, which is almost nothing.
+        new_after: of every answer, the first places that new items, which the generator never saw, must earn by score.
+        new_every: behind those, every how-manieth place goes to the best new item; 0 gives them none.
         fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``); the bundle's way if not given.
         history_limit: events in a user's history, the latest.
         remembered_events: events of a user that are known beyond the history, so that repeated ones change nothing.
@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     max_batch: PositiveInt = 32
     blend_below: NonNegativeInt = 3
     weights: dict[str, NonNegativeFloat] = {}
-    cold_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    new_after: NonNegativeInt = 10
+    new_every: NonNegativeInt = 3
     fusion: FusionConfig | None = None
     history_limit: PositiveInt = 200
     remembered_events: NonNegativeInt = 100

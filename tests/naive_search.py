@@ -23,20 +23,18 @@ class Found(NamedTuple):
 
 
 class Cold(NamedTuple):
-    """The IDs of trained items, what others take from the codes nearby, and the kernel ``[level][code][code]``."""
+    """The IDs of trained items, and the share that others get of what is expected in their place."""
 
     trained: set[Codes]
     share: float
-    kernel: list[list[list[float]]]
 
     def probability(self, prefix: Codes, code: int, log_probabilities: list[float]) -> float:
         """Log-probability of ``code`` after ``prefix``, given those of all codes."""
-        own, child = math.exp(log_probabilities[code]), (*prefix, code)
+        probabilities, child = [math.exp(value) for value in log_probabilities], (*prefix, code)
         if any(codes[: len(child)] == child for codes in self.trained):
             return log_probabilities[code]
-        weights = self.kernel[len(prefix)][code]
-        nearby = sum(weight * math.exp(other) for weight, other in zip(weights, log_probabilities, strict=True))
-        return math.log((1 - self.share) * own + self.share * nearby)
+        expected = sum(value * value for value in probabilities) / sum(probabilities)
+        return math.log(1 - (1 - probabilities[code]) * (1 - self.share * expected))
 
 
 def naive_search(

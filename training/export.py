@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import PositiveFloat
 from safetensors.numpy import save_file
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
 from model.bundle import GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
 from model.catalog import Catalog, SpaceSizes
-from model.cold_start import cold_edges, distance_kernel
+from model.cold_start import cold_edges
 from model.config import Config
 from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusionConfig
@@ -41,13 +40,10 @@ class ExportConfig(Config):
     Attributes:
         checked_histories: real histories on which ONNX must equal torch, per modality.
         beams: beam widths that are checked.
-        cold_temperature: of the kernel by which items that the generator never saw share their neighbours' probability
-            (:func:`model.cold_start.distance_kernel`).
     """
 
     checked_histories: int = 32
     beams: tuple[int, ...] = (20, 50)
-    cold_temperature: PositiveFloat = 0.1
 
 
 def run(
@@ -71,10 +67,7 @@ def run(
     items = read_items(prepare / "items.jsonl")
     generator = Generator.load(generate)
     quantizer = load_quantizer(quantize) if quantize else None
-    books = None if quantizer is None else _codebooks(quantizer)
-    name = space_hash(data.space, data.codes if books is None else books)
-    # Imported IDs come without codebooks, so that no code is nearer than another.
-    kernel = None if books is None else torch.from_numpy(distance_kernel(books, config.cold_temperature))
+    name = space_hash(data.space, data.codes if quantizer is None else _codebooks(quantizer))
     properties = {
         "space_hash": name,
         "id_space": SpaceSizes.of(data.space).model_dump_json(),
@@ -83,7 +76,7 @@ def run(
 
     def fill(folder: Path) -> None:
         _write_catalog(folder, data, items, name)
-        search, path = generator.search(kernel).eval(), folder / GENERATOR_FILE
+        search, path = generator.search().eval(), folder / GENERATOR_FILE
         _write_generator(config, search, generator.config.max_history, data, path, properties)
         if quantizer is not None and embed is not None:
             _write_quantizer(quantizer, embed, folder, properties)

@@ -49,7 +49,7 @@ class Retriever:
             device: where the search runs.
             batch_size: histories at once.
             trained: ``(N,)``, which items the generator saw; all if not given.
-            cold_share: what the others take from the codes nearby (:mod:`model.beam_search`).
+            cold_share: what the others get of what is expected in their place (:mod:`model.beam_search`).
         """
         self.search = search.eval()
         self.space = space

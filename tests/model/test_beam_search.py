@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
-from model.cold_start import cold_edges, distance_kernel
+from model.cold_start import cold_edges
 from model.exclusions import dead_edges, pack_dead_edges
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Transformer, TransformerConfig
@@ -37,16 +37,14 @@ def search_of(space: IdSpace) -> ConstrainedBeamSearch:
     torch.manual_seed(0)
     sizes = {"d_model": 12, "d_ff": 16, "heads": 2, "d_head": 6, "encoder_layers": 1, "decoder_layers": 2}
     config = TransformerConfig.model_validate({"vocabulary": space.vocabulary(prompted_tasks=1), **sizes})
-    books = np.random.default_rng(0).normal(size=(len(space.modalities), space.levels, space.codes, 3))
-    kernel = torch.from_numpy(distance_kernel(books, temperature=0.3))
-    return ConstrainedBeamSearch(Transformer(config), space, kernel).eval()
+    return ConstrainedBeamSearch(Transformer(config), space).eval()
 
 
 @dataclass
 class Case:
     """A catalog ``(m, N, L)`` and the requests to it: per row a history, a modality and the items that it excludes.
 
-    Items of which ``trained`` ``(N,)`` is False take ``cold_share`` from the codes nearby.
+    Items of which ``trained`` ``(N,)`` is False get ``cold_share`` of what is expected in their place.
     """
 
     space: IdSpace
@@ -69,9 +67,8 @@ class Case:
 
     def cold(self, row: int) -> Cold:
         """What a naive search must know of items that were not trained."""
-        modality = self.modality[row]
-        kernel = search_of(self.space).cold_kernel[modality].tolist()
-        return Cold({tuple(codes) for codes in self.codes[modality, self.trained].tolist()}, self.cold_share, kernel)
+        trained = self.codes[self.modality[row], self.trained].tolist()
+        return Cold({tuple(codes) for codes in trained}, self.cold_share)
 
 
 @st.composite

@@ -32,7 +32,7 @@ def make_snapshot(bundle: Path) -> MakeSnapshot:
     engine = Engine(loaded.generator)
 
     def make(catalog: Catalog) -> Snapshot:
-        trie = engine.prepare(catalog.trie, np.ones(len(catalog), dtype=np.bool_), cold_share=0.0)
+        trie = engine.prepare(catalog.trie, np.ones(len(catalog), dtype=np.bool_))
         return Snapshot(loaded, engine, LiveCatalog.of(catalog), trie, FusionConfig(), "bundle", datetime.now(UTC))
 
     return make
@@ -66,9 +66,9 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
     history = np.array([3, 9, 4])
     tokens = np.stack([SPACE.tokens(modality, catalog.codes(modality, history)).ravel() for modality in range(2)])
     dead = np.full((2, SPACE.levels, 1), -1, dtype=np.int32)
-    rows = SearchRows(tokens, np.array([0, 1]), dead, beam)
+    rows = SearchRows(tokens, np.array([0, 1]), dead, beam, cold_share=0.4)
     trained = np.arange(ITEMS) % 3 > 0
-    trie = snapshot.engine.prepare(catalog.trie, trained, cold_share=0.4)
+    trie = snapshot.engine.prepare(catalog.trie, trained)
     leaves, scores = snapshot.engine.search(trie, rows)
     nodes, expected = search(
         torch.from_numpy(tokens),

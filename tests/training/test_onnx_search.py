@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
-from model.cold_start import cold_edges, distance_kernel
+from model.cold_start import cold_edges
 from model.errors import BundleError
 from model.exclusions import dead_edges, pack_dead_edges
 from model.generator import Generator, GeneratorConfig
@@ -43,9 +43,7 @@ def one_thread() -> None:
 
 def random_search(seed: int) -> ConstrainedBeamSearch:
     torch.manual_seed(seed)
-    kernel = distance_kernel(np.random.default_rng(seed).normal(size=(2, SPACE.levels, SPACE.codes, 4)), 0.2)
-    generator = Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES))
-    return generator.search(torch.from_numpy(kernel)).eval()
+    return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES)).search().eval()
 
 
 def case(rows: int, items: int, history: int, beams: int, excluded: int, seed: int = 0) -> tuple[Tensor, ...]:
