@@ -7,8 +7,9 @@ inserted into the running service through its API, and the service is asked for 
 the latest meetings with an inserted item of every user, and for everybody's last item where that one was trained. Items
 that the history holds may not come back.
 
-Prints a JSON line for every share that cold items take (``MACREC_COLD_SHARE``): HR@50 of the inserted items beside
-chance (50 drawn at random from the items that the history does not hold), and NDCG@10 of the trained ones.
+Prints a JSON line for every way of giving new items places (``MACREC_NEW_AFTER``, ``MACREC_NEW_EVERY``): HR@50 of the
+inserted items beside chance (50 drawn at random from the items that the history does not hold), and NDCG@10 of the
+trained ones.
 """
 
 import argparse
@@ -155,7 +156,7 @@ def serving(bundle: Path, work: Path, settings: dict[str, str]) -> Iterator[Serv
 
 
 def summarise(cold: NDArray[np.int64], warm: NDArray[np.int64], targets: Targets, items: int) -> dict[str, float]:
-    """The figures of one share."""
+    """The figures of one way."""
     chance = np.mean([K / (items - len(set(history))) for history in targets.histories])
     hit_rate = float((cold < K).mean())
     gains = np.where(warm < 10, 1 / np.log2(warm + 2.0), 0.0)
@@ -173,13 +174,13 @@ def summarise(cold: NDArray[np.int64], warm: NDArray[np.int64], targets: Targets
 
 
 def main() -> None:
-    """Trains once, then serves with each share."""
+    """Trains once, then serves in each way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--config", type=Path, required=True, help="how to train")
     parser.add_argument("--work", type=Path, required=True, help="a folder for everything that is made")
     parser.add_argument("--held-out", type=float, default=0.1, help="share of the items")
-    parser.add_argument("--shares", default="0,0.1,0.2,0.5,1", help="cold shares, with commas between")
+    parser.add_argument("--ways", default="10:0,10:3,10:2,5:3", help="after:every, with commas between")
     parser.add_argument("--beam", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -195,13 +196,14 @@ def main() -> None:
     items = read_items(work / "whole" / "prepare" / "items.jsonl")
     cold, warm = find_targets(work / "whole" / "prepare", gone)
     rows = rows_of(arguments.data, config, items, gone)
-    for share in arguments.shares.split(","):
-        state = work / f"state-{share}"
+    for after, every in (way.split(":") for way in arguments.ways.split(",")):
+        state = work / f"state-{after}-{every}"
         state.mkdir(exist_ok=True)
-        with serving(work / "run" / "bundle", state, {"MACREC_COLD_SHARE": share}) as service:
+        ways = {"MACREC_NEW_AFTER": after, "MACREC_NEW_EVERY": every, "MACREC_BLEND_BELOW": "0"}
+        with serving(work / "run" / "bundle", state, ways) as service:
             service.insert(rows)
             ranks = service.ranks(cold, arguments.beam), service.ranks(warm, arguments.beam)
-        result = {"cold_share": float(share), **summarise(*ranks, cold, len(items))}
+        result = {"new_after": int(after), "new_every": int(every), **summarise(*ranks, cold, len(items))}
         sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
 

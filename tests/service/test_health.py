@@ -63,6 +63,7 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
         "macrec_filters",
         "macrec_filter_cache_bytes",
         "macrec_blended",
+        "macrec_new_items_recommended",
         "macrec_batch_rows",
         "macrec_events",
         "macrec_ignored_events",
