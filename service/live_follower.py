@@ -40,7 +40,6 @@ class LiveFollower:
         live: Live,
         live_log: LiveLog,
         metrics: Metrics,
-        cold_share: float,
         prepare: Callable[[Snapshot], None],
     ) -> None:
         """Reads nothing yet.
@@ -49,11 +48,9 @@ class LiveFollower:
             live: what is served.
             live_log: what is followed.
             metrics: the service's.
-            cold_share: what new items take of the probability of the codes nearby.
             prepare: makes ready what requests will need of a snapshot before it is served.
         """
         self.stale = False
-        self._cold_share = cold_share
         self._prepare = prepare
         self._live = live
         self._log = live_log
@@ -168,7 +165,7 @@ class LiveFollower:
 
     def _replace(self, snapshot: Snapshot, catalog: LiveCatalog) -> None:
         """Serves another catalog with the model of ``snapshot``; it is this thread's turn."""
-        made = snapshot.with_catalog(catalog, self._cold_share)
+        made = snapshot.with_catalog(catalog)
         self._prepare(made)
         self._live.replace(made)
 

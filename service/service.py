@@ -41,9 +41,7 @@ class Service:
         self.histories = _histories(settings, self.metrics)
         self.failure: MacrecError | None = None
         self._live_log = open_live_log(_redis_url(settings), settings.state, settings.redis_write_timeout)
-        self.follower = LiveFollower(
-            self.live, self._live_log, self.metrics, settings.cold_share, self.recommender.filters.prepare
-        )
+        self.follower = LiveFollower(self.live, self._live_log, self.metrics, self.recommender.filters.prepare)
         self.items = ItemWriter(self.live, self._live_log, self.follower, self.metrics, settings.queue)
         self._registry = _registry(settings)
         self._loader = Loader(settings, self.live, self.follower, self.recommender, self._registry, self.metrics)

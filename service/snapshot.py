@@ -29,13 +29,11 @@ class Snapshot:
     source: Source
     loaded_at: datetime
 
-    def with_catalog(self, catalog: LiveCatalog, cold_share: float) -> "Snapshot":
+    def with_catalog(self, catalog: LiveCatalog) -> "Snapshot":
         """The same model with a catalog of the same base that knows more of the live log."""
         if catalog.trie is self.catalog.trie:
             return replace(self, catalog=catalog)
-        return replace(
-            self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.popularity > 0, cold_share)
-        )
+        return replace(self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.popularity > 0))
 
     @property
     def manifest(self) -> Manifest:
