@@ -120,7 +120,7 @@ def build_snapshot(bundle: Bundle, engine: Engine, items: int, seed: int, folder
     folder.mkdir()
     Catalog.build(SPACE, codes, generated_items(items, seed), counts, SPACE_HASH).save(folder)
     catalog = LiveCatalog.of(Catalog.load(folder))
-    trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_), cold_share=0.2)
+    trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_))
     return Snapshot(bundle, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
 

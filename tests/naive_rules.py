@@ -17,12 +17,10 @@ from tests.naive_search import Cold, naive_search
 
 @dataclass
 class Naive:
-    """A catalog, the generator, and how it scores items that were not trained."""
+    """A catalog and the generator; by score alone, items that were not trained are ranked as all others."""
 
     catalog: LiveCatalog
     transformer: Transformer
-    trained: set[int]
-    cold_share: float
     margin: float = float("inf")
 
     def ranking(self, history: list[int], allowed: set[int], weights: dict[str, float], beams: int) -> list[int]:
@@ -32,10 +30,8 @@ class Naive:
         for modality in (space.modality_index(name) for name in weights):
             codes = [tuple(row) for row in catalog.codes(modality, np.arange(len(catalog))).tolist()]
             tokens = space.tokens(modality, catalog.codes(modality, np.array(history))).ravel().tolist()
-            kernel = [[[1 / space.codes] * space.codes] * space.codes] * space.levels
-            cold = Cold({codes[item] for item in self.trained}, self.cold_share, kernel)
             ids = {codes[item] for item in allowed}
-            found = naive_search(self.transformer, space, modality, tokens, ids, beams, cold)
+            found = naive_search(self.transformer, space, modality, tokens, ids, beams, Cold(ids, 0.0))
             self.margin = min(self.margin, found.margin)
             shelves = [
                 sorted((item for item in allowed if codes[item] == each), key=catalog.rank) for each in found.ids

@@ -31,7 +31,7 @@ def snapshots(bundle: Path) -> list[Snapshot]:
     made = []
     for items in (ITEMS, ITEMS - 20):
         catalog = LiveCatalog.of(build_catalog(items))
-        trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_), 0.0)
+        trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_))
         made.append(Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC)))
     return made
 
@@ -75,10 +75,10 @@ def test_many_that_ask_at_once_wait_for_one(snapshots: list[Snapshot], monkeypat
     cache, begun, go = FilterCache(), threading.Barrier(9), threading.Event()
     worked_out = []
 
-    def slow(snapshot: Snapshot, asked: Filter | None) -> Restriction | None:
+    def slow(snapshot: Snapshot, asked: Filter | None, *, new_only: bool) -> Restriction | None:
         worked_out.append(asked)
         assert go.wait(20)
-        return real(snapshot, asked)
+        return real(snapshot, asked, new_only=new_only)
 
     def ask() -> tuple[int, bool]:
         begun.wait(20)
@@ -100,7 +100,7 @@ def test_a_failure_reaches_who_asked_and_is_not_kept(
 ) -> None:
     cache = FilterCache()
 
-    def fail(snapshot: Snapshot, asked: Filter | None) -> Restriction | None:
+    def fail(snapshot: Snapshot, asked: Filter | None, *, new_only: bool) -> Restriction | None:
         raise MemoryError
 
     with monkeypatch.context() as patch:

@@ -119,6 +119,17 @@ def test_rules_hold_for_new_items_too(
     assert found == wanted
 
 
+@settings(max_examples=30, deadline=None)
+@given(allowed=st.sets(st.integers(0, ITEMS - 1), min_size=1))
+def test_an_allow_list_ranks_new_items_as_excluding_the_rest_does(snapshot: Snapshot, allowed: set[int]) -> None:
+    """So the small trie of a list knows which of its prefixes were trained, whatever else is in the list."""
+    new = {"new_after": 0, "new_every": 1, "k": ITEMS}
+    rest = tuple(item_id(item) for item in range(ITEMS) if item not in allowed)
+    by_list, by_rest = ask(snapshot, allow=tuple(map(item_id, allowed)), **new), ask(snapshot, exclude=rest, **new)
+    assert [(each.item, each.is_new) for each in by_list] == [(each.item, each.is_new) for each in by_rest]
+    assert [each.score for each in by_list] == pytest.approx([each.score for each in by_rest], abs=1e-5)
+
+
 def test_a_filter_holds_for_new_items_too(snapshot: Snapshot) -> None:
     cheap = Filter.model_validate({"attribute": "price", "max": 30})
     found = ask(snapshot, filter=cheap, new_after=0, new_every=1, k=ITEMS)

@@ -56,7 +56,6 @@ class Case:
     catalog: LiveCatalog
     metadata: list[dict[str, Any]]
     trained: set[int]
-    cold_share: float
     history: list[int]
     weights: dict[str, float]
     k: int
@@ -95,12 +94,12 @@ class Case:
     def snapshot(self, bundle: Bundle, engine: Engine) -> Snapshot:
         """The catalog, ready to be searched."""
         trained = np.isin(np.arange(len(self.catalog)), list(self.trained))
-        trie = engine.prepare(self.catalog.trie, trained, self.cold_share)
+        trie = engine.prepare(self.catalog.trie, trained)
         return Snapshot(bundle, engine, self.catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
     def naive(self) -> Naive:
         """The reference."""
-        return Naive(self.catalog, transformer(), self.trained, self.cold_share)
+        return Naive(self.catalog, transformer())
 
     @property
     def latest(self) -> list[int]:
@@ -169,7 +168,6 @@ def cases(draw: st.DrawFn) -> Case:
         catalog=LiveCatalog.of(built),
         metadata=metadata,
         trained=set(rng.permutation(standing)[: rng.integers(0, len(standing) + 1)].tolist()),
-        cold_share=draw(st.sampled_from([0.0, 0.5])),
         history=draw(st.lists(one, min_size=1, max_size=7)),
         weights=draw(st.sampled_from(WEIGHTS)),
         k=draw(st.sampled_from([1, 2, 3, 4, 9])),
