@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     blend_below: NonNegativeInt = 3
     weights: dict[str, NonNegativeFloat] = {}
     new_after: NonNegativeInt = 10
-    new_every: NonNegativeInt = 3
+    new_every: NonNegativeInt = 2
     fusion: FusionConfig | None = None
     history_limit: PositiveInt = 200
     remembered_events: NonNegativeInt = 100

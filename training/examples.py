@@ -71,22 +71,27 @@ class Examples:
         return self.start, self.length, self.target, self.task, self.user
 
 
-def build_examples(tasks: list[Task], split: Split, number_of_items: int, max_history: int) -> Examples:
-    """Every prefix of every user's training events for the sequence tasks, and every item for the item tasks.
+def build_examples(
+    tasks: list[Task], split: Split, number_of_items: int, max_history: int, latest_targets: int = 0
+) -> Examples:
+    """Prefixes of every user's training events for the sequence tasks, and every item for the item tasks.
 
     Args:
         tasks: the tasks to train.
         split: tells which events train.
         number_of_items: N.
         max_history: longest input, in items; older events are cut off.
+        latest_targets: how many of a user's last events are targets; 0 takes all.
     """
     trains = split.training_events()
     events = torch.from_numpy(split.interactions.items[trains]).long()
     user = torch.from_numpy(split.interactions.user_of_event()[trains])
     position = torch.arange(len(events))
     seen = position - torch.searchsorted(user, user)
-    has_history, history = seen > 0, seen.clamp(max=max_history)
-    sequence = tuple(column[has_history] for column in (position - history, history, events, user))
+    is_target, history = seen > 0, seen.clamp(max=max_history)
+    if latest_targets:
+        is_target &= torch.searchsorted(user, user, right=True) - position <= latest_targets
+    sequence = tuple(column[is_target] for column in (position - history, history, events, user))
     every_item = torch.arange(number_of_items)
     once, no_user = torch.ones_like(every_item), torch.full_like(every_item, NO_USER)
     single = (every_item + len(events), once, every_item, no_user)

@@ -57,7 +57,8 @@ class Trainer:
         self.generator = Generator(generator).to(self.device)
         self.optimizer = self._optimizer()
         self.builder = BatchBuilder(data.space, self.tasks, torch.from_numpy(np.array(data.codes)), self.device)
-        self.examples = build_examples(self.tasks, data.split, len(data.codes[0]), config.max_history)
+        items = len(data.codes[0])
+        self.examples = build_examples(self.tasks, data.split, items, config.max_history, config.latest_targets)
         self.on_device = self.examples.to(self.device)
         self.steps_per_epoch = math.ceil(len(self._epoch_choice(0)) / config.batch_size)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
