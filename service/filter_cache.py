@@ -4,7 +4,9 @@ An entry belongs to one catalog as it stood at one moment, so a swap makes no en
 the space is needed. Threads that ask for the same new filter at once wait for one of them to work it out.
 """
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -20,6 +22,8 @@ from service.snapshot import Snapshot
 
 DEFAULT_BYTES = 512 << 20
 RECENT = 8
+RECENT_SECONDS = 60.0
+"""How many filters are made ready for a new catalog, and how long ago a request may have asked for them."""
 
 
 class Restriction(NamedTuple):
@@ -39,6 +43,7 @@ class _Entry:
     def __init__(self, rule: Filter | None, new_only: bool) -> None:
         self.rule = rule
         self.new_only = new_only
+        self.used_at = -math.inf
         self.result: Future[Restriction | None] = Future()
         self.nbytes = 0
 
@@ -65,24 +70,28 @@ class FilterCache:
 
         Without a filter it is what the catalog itself allows; None where that is every item.
         """
-        key = (snapshot.catalog.serial, "" if rule is None else rule.key, new_only)
+        return self._find(snapshot, _Entry(rule, new_only), time.monotonic())
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Works out for a snapshot that is not served yet the filters that requests used lately."""
+        since = time.monotonic() - RECENT_SECONDS
         with self._lock:
-            entry = self._entries.get(key)
-            known = entry is not None
-            if entry is None:
-                entry = self._entries[key] = _Entry(rule, new_only)
+            used = sorted(self._entries.items(), key=lambda each: each[1].used_at)
+        recent = {key[1:]: entry for key, entry in used if entry.used_at > since and entry.result.done()}
+        for entry in sorted(recent.values(), key=lambda entry: entry.used_at)[-RECENT:]:
+            self._find(snapshot, _Entry(entry.rule, entry.new_only), entry.used_at)
+
+    def _find(self, snapshot: Snapshot, asked: _Entry, used_at: float) -> tuple[Restriction | None, bool]:
+        """What ``asked``, an entry without a result, allows in a snapshot; notes when a request wanted to know."""
+        key = (snapshot.catalog.serial, "" if asked.rule is None else asked.rule.key, asked.new_only)
+        with self._lock:
+            known = key in self._entries
+            entry = self._entries.setdefault(key, asked)
+            entry.used_at = max(entry.used_at, used_at)
             self._entries.move_to_end(key)
         if not known:
             self._work_out(snapshot, key, entry)
         return entry.result.result(), known
-
-    def prepare(self, snapshot: Snapshot) -> None:
-        """Works out the filters that were used last for a snapshot that is not served yet."""
-        with self._lock:
-            done = [(key, entry) for key, entry in reversed(self._entries.items()) if entry.result.done()]
-        rules = {key[1:]: entry for key, entry in done}
-        for entry in list(rules.values())[:RECENT]:
-            self.get(snapshot, entry.rule, new_only=entry.new_only)
 
     def _work_out(self, snapshot: Snapshot, key: Key, entry: _Entry) -> None:
         """Fills an entry and makes room for it; a failure is everybody's who waits, and is not kept."""

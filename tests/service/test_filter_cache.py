@@ -58,6 +58,16 @@ def test_the_filters_used_last_are_ready_before_a_swap(snapshots: list[Snapshot]
     assert known == [False] * (20 - filter_cache.RECENT) + [True] * filter_cache.RECENT
 
 
+def test_filters_that_nobody_uses_any_more_are_not_made_ready(
+    snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FilterCache()
+    cache.get(snapshots[0], rule(1))
+    monkeypatch.setattr(filter_cache, "RECENT_SECONDS", 0.0)
+    cache.prepare(snapshots[1])
+    assert not cache.get(snapshots[1], rule(1))[1]
+
+
 def test_the_bytes_are_bounded_and_the_least_recently_used_goes_first(snapshots: list[Snapshot]) -> None:
     one = FilterCache()
     one.get(snapshots[0], rule(1))
