@@ -72,7 +72,11 @@ class Examples:
 
 
 def build_examples(
-    tasks: list[Task], split: Split, number_of_items: int, max_history: int, latest_targets: int = 0
+    tasks: list[Task],
+    split: Split,
+    number_of_items: int,
+    max_history: int,
+    target_window: int = 1,
 ) -> Examples:
     """Prefixes of every user's training events for the sequence tasks, and every item for the item tasks.
 
@@ -81,17 +85,20 @@ def build_examples(
         split: tells which events train.
         number_of_items: N.
         max_history: longest input, in items; older events are cut off.
-        latest_targets: how many of a user's last events are targets; 0 takes all.
+        target_window: how many of the events after a history are its targets, one an example.
     """
     trains = split.training_events()
     events = torch.from_numpy(split.interactions.items[trains]).long()
     user = torch.from_numpy(split.interactions.user_of_event()[trains])
     position = torch.arange(len(events))
-    seen = position - torch.searchsorted(user, user)
-    is_target, history = seen > 0, seen.clamp(max=max_history)
-    if latest_targets:
-        is_target &= torch.searchsorted(user, user, right=True) - position <= latest_targets
-    sequence = tuple(column[is_target] for column in (position - history, history, events, user))
+    seen, left = position - torch.searchsorted(user, user), torch.searchsorted(user, user, right=True) - position
+    history = seen.clamp(max=max_history)
+    windows = []
+    for step in range(target_window):
+        chosen = (seen > 0) & (left > step)
+        columns = position - history, history, events.roll(-step), user
+        windows.append(tuple(column[chosen] for column in columns))
+    sequence = tuple(torch.cat(column) for column in zip(*windows, strict=True))
     every_item = torch.arange(number_of_items)
     once, no_user = torch.ones_like(every_item), torch.full_like(every_item, NO_USER)
     single = (every_item + len(events), once, every_item, no_user)

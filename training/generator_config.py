@@ -21,8 +21,8 @@ class FitGeneratorConfig(Config):
             off.
         implicit_temperature: its temperature.
         targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
-        latest_targets: how many of a user's last events are targets at all; 0 takes all. What people do late in a long
-            history is not what they do early in it, and a history cut to ``max_history`` does not tell how late it is.
+        target_window: how many of the events after a history are its targets, one an example. Where many events share a
+            time, which of them comes next is chance, and several tell more.
         batch_size: examples per step.
         pool: batches that are sorted by length together, to keep padding low.
         epochs: at most.
@@ -52,7 +52,7 @@ class FitGeneratorConfig(Config):
     implicit_weight: float = 0.01
     implicit_temperature: float = 0.1
     targets_per_user: int = 0
-    latest_targets: int = 0
+    target_window: int = 1
     batch_size: int = 1024
     pool: int = 16
     epochs: int = 200

@@ -58,7 +58,7 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.builder = BatchBuilder(data.space, self.tasks, torch.from_numpy(np.array(data.codes)), self.device)
         items = len(data.codes[0])
-        self.examples = build_examples(self.tasks, data.split, items, config.max_history, config.latest_targets)
+        self.examples = build_examples(self.tasks, data.split, items, config.max_history, config.target_window)
         self.on_device = self.examples.to(self.device)
         self.steps_per_epoch = math.ceil(len(self._epoch_choice(0)) / config.batch_size)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0

@@ -60,14 +60,18 @@ def test_examples_are_all_prefixes_of_training_events_and_nothing_held_out(
     assert Counter(triples(build(sequences, max_history))) == Counter(naive(sequences, TASKS, max_history))
 
 
-def test_only_the_latest_events_of_a_user_are_targets_and_older_ones_are_read() -> None:
+def test_several_events_after_a_history_are_its_targets_as_far_as_training_goes() -> None:
     sequences = interactions_of([[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 10]])
-    examples = build_examples(TASKS[:1], Split(sequences), ITEMS, 10, latest_targets=2)
-    assert [(history, target) for _, history, target, _ in triples(examples)] == [
-        ((0, 1, 2), 3),
-        ((0, 1, 2, 3), 4),
-        ((7,), 8),
-    ]
+    examples = build_examples(TASKS[:1], Split(sequences), ITEMS, 10, target_window=2)
+    assert Counter((history, target) for _, history, target, _ in triples(examples)) == Counter(
+        [
+            *(((0,), 1), ((0,), 2)),
+            *(((0, 1), 2), ((0, 1), 3)),
+            *(((0, 1, 2), 3), ((0, 1, 2), 4)),
+            ((0, 1, 2, 3), 4),
+            ((7,), 8),
+        ]
+    )
 
 
 def test_held_out_items_are_not_even_among_the_flat_events() -> None:
