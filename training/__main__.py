@@ -15,7 +15,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; a user's error is one line on standard error and exit status 2."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("training").setLevel(logging.INFO)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which nothing needs, is absent
     parsed = _parser().parse_args(arguments)
     try:
         parsed.run(parsed)

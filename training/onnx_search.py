@@ -1,5 +1,6 @@
 """The search as one ONNX graph, and the proof that it equals the torch module that it was made from."""
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,8 @@ def export_graph(
     shapes: tuple[dict[int, Any], ...],
 ) -> None:
     """Traces ``module`` and writes it with the IR version and opset that the serving runtime takes."""
+    # It warns that torchvision, which nothing needs, is absent; importing torch set the level that is replaced here.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter warns of its own deprecated calls; nothing here can change them.
         warnings.simplefilter("ignore")
