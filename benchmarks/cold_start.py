@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from tests.servers import free_port, spawn
 from training.config import RunConfig, read_config
@@ -59,7 +60,8 @@ def hold_out(data: Path, out: Path, config: RunConfig, share: float, seed: int) 
     out.mkdir(parents=True)
     (out / "items.jsonl").write_text("".join(f"{line}\n" for line, gone in zip(lines, held, strict=True) if not gone))
     gone = {item for item, is_held in zip(ids, held, strict=True) if is_held}
-    events = pq.read_table(data / "interactions.parquet")
+    parquet = data / "interactions.parquet"
+    events = pq.read_table(parquet) if parquet.exists() else csv.read_csv(data / "interactions.csv")
     keep = [str(item) not in gone for item in events["item"].to_pylist()]
     pq.write_table(events.filter(pa.array(keep)), out / "interactions.parquet")
     for source in _precomputed(config).values():
