@@ -186,6 +186,17 @@ class LiveCatalog:
         return np.concatenate([self.base.popularity, np.zeros(len(self.added_ids), dtype=np.int32)])
 
     @cached_property
+    def trained(self) -> NDArray[np.bool_]:
+        """``(N + n,)`` which items occur in training; the others are new to the generator."""
+        trained: NDArray[np.bool_] = self.popularity > 0
+        return trained
+
+    @cached_property
+    def has_new_items(self) -> bool:
+        """Whether an item that is new to the generator is in the trie."""
+        return bool((~self.trained & ~self.deleted).any())
+
+    @cached_property
     def popular(self) -> NDArray[np.int32]:
         """Items that are not deleted, the most popular first, new ones last by id."""
         added = sorted(range(len(self.added_ids)), key=self.added_ids.__getitem__)

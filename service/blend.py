@@ -1,7 +1,8 @@
 """What is recommended to somebody of whom little is known: generated and popular items in one list."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from service.interleave import interleave
 from service.query import Recommended
 
 
@@ -19,17 +20,4 @@ def blend(
         known: distinct known items of the history, 1 or more.
         enough: from how many on nothing is mixed.
     """
-    found: dict[int, Recommended] = {}
-    sources = iter(generated), iter(popular)
-    for place in range(len(generated) + len(popular)):
-        is_popular = place % enough >= known
-        taken = _next(sources[is_popular], found) or _next(sources[not is_popular], found)
-        if taken is None:
-            break
-        found[taken.item] = taken
-    return list(found.values())
-
-
-def _next(source: Iterator[Recommended], found: dict[int, Recommended]) -> Recommended | None:
-    """The next item of a list that does not stand yet."""
-    return next((recommended for recommended in source if recommended.item not in found), None)
+    return interleave(generated, popular, lambda place: (place - 1) % enough >= known)

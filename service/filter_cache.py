@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from model.allowed import Allowed
 from model.filters import Filter
 from service.engine import TrieInputs
-from service.new_items import is_new
 from service.snapshot import Snapshot
 
 DEFAULT_BYTES = 512 << 20
@@ -121,7 +120,8 @@ def restrict(snapshot: Snapshot, rule: Filter | None, *, new_only: bool = False)
     """Works out what a filter allows in a snapshot, of new items alone if asked for; None where that is every item."""
     items = snapshot.catalog.allowed_items(rule)
     if new_only:
-        items = is_new(snapshot.catalog) if items is None else items & is_new(snapshot.catalog)
+        new = ~snapshot.catalog.trained
+        items = new if items is None else items & new
     return None if items is None else restriction_of(snapshot, items)
 
 

@@ -208,7 +208,7 @@ class Loader:
                 bundle,
                 engine,
                 live,
-                engine.prepare(live.trie, live.popularity > 0),
+                engine.prepare(live.trie, live.trained),
                 fusion,
                 source,
                 datetime.now(UTC),

@@ -5,19 +5,10 @@ best new item that does not stand yet, by a search among the new items alone; th
 Where one list ends the other goes on. So the first places cost nothing, and how much room new items get is stated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model.live_catalog import LiveCatalog
+from service.interleave import interleave
 from service.query import Query, Recommended
-
-
-def is_new(catalog: LiveCatalog) -> NDArray[np.bool_]:
-    """Which items ``(N,)`` occur nowhere in training."""
-    mask: NDArray[np.bool_] = catalog.popularity == 0
-    return mask
 
 
 def places_of_new(query: Query) -> int:
@@ -27,18 +18,4 @@ def places_of_new(query: Query) -> int:
 
 def mix(ranked: Sequence[Recommended], new: Sequence[Recommended], after: int, every: int) -> list[Recommended]:
     """Puts the items of ``new``, best first, into ``ranked``, by the rule above; ``every`` is at least 1."""
-    found: dict[int, Recommended] = {}
-    kept, added = iter(ranked), iter(new)
-    for place in range(1, len(ranked) + len(new) + 1):
-        its_turn = place > after and (place - after) % every == 0
-        first, second = (added, kept) if its_turn else (kept, added)
-        taken = _next(first, found) or _next(second, found)
-        if taken is None:
-            break
-        found[taken.item] = taken
-    return list(found.values())
-
-
-def _next(source: Iterator[Recommended], found: dict[int, Recommended]) -> Recommended | None:
-    """The next item of a list that does not stand yet."""
-    return next((recommended for recommended in source if recommended.item not in found), None)
+    return interleave(ranked, new, lambda place: place > after and (place - after) % every == 0)

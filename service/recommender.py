@@ -60,7 +60,7 @@ class Recommender:
         def ranking(scope: Scope) -> list[Recommended]:
             known = len(np.unique(history))
             found = self._found(snapshot, query, history, scope, stages) if known else []
-            if known and places_of_new(query):
+            if known and snapshot.catalog.has_new_items and places_of_new(query):
                 found = self._with_new(snapshot, query, history, scope, found, stages)
             if known and known >= query.blend_below:
                 return found

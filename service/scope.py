@@ -21,7 +21,6 @@ from model.trie_part import edges_of_part
 from service.diversity import Groups
 from service.engine import TrieInputs
 from service.filter_cache import Restriction, restriction_of
-from service.new_items import is_new
 from service.query import Query
 from service.snapshot import Snapshot
 
@@ -161,7 +160,7 @@ class ListScope:
 
     def new_items(self) -> "ListScope":
         """The scope less all items that the generator saw."""
-        return replace(self, popular=self.popular[is_new(self.snapshot.catalog)[self.popular]])
+        return replace(self, popular=self.popular[~self.snapshot.catalog.trained[self.popular]])
 
     def without(self, items: Sequence[int], groups: Groups) -> "ListScope":
         """See :class:`Scope`."""

@@ -33,7 +33,7 @@ class Snapshot:
         """The same model with a catalog of the same base that knows more of the live log."""
         if catalog.trie is self.catalog.trie:
             return replace(self, catalog=catalog)
-        return replace(self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.popularity > 0))
+        return replace(self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.trained))
 
     @property
     def manifest(self) -> Manifest:

@@ -85,7 +85,7 @@ def snapshot(bundle: Path) -> Snapshot:
     catalog = LiveCatalog.of(Catalog.build(SPACE, whole.codes, items, counts, SPACE_HASH))
     loaded = Bundle.load(bundle)
     engine = Engine(loaded.generator)
-    trie = engine.prepare(catalog.trie, catalog.popularity > 0)
+    trie = engine.prepare(catalog.trie, catalog.trained)
     return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
 
