@@ -21,36 +21,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from model.bundle import Bundle, space_hash, write_bundle
-from model.catalog import Catalog, Item, SpaceSizes
+from benchmarks.generated_bundle import SPACE, item_id, write_generated_bundle
+from model.bundle import Bundle
+from model.catalog import Catalog, Item
 from model.filters import Filter
 from model.fusion import FusionConfig
-from model.generator import Generator, GeneratorConfig
 from model.live_catalog import LiveCatalog
-from model.semantic_ids import IdSpace
-from model.trie import build_trie
+from model.transformer import TransformerSizes
 from service.engine import Engine
 from service.filter_cache import FilterCache
 from service.query import AttributeCap, Query
 from service.recommender import Recommender
 from service.snapshot import Snapshot
-from training.onnx_search import export_search
 
-SPACE = IdSpace(("text", "image"))
-SPACE_HASH = space_hash(SPACE)
-MAX_HISTORY = 20
 SEEN = 200
 CATEGORIES = 20
 FILTER: dict[str, Any] = {
     "all": [{"category": ["category 3", "category 7"]}, {"attribute": "price", "min": 10, "max": 90}]
 }
-
-
-def item_id(item: int) -> str:
-    """The id of an item."""
-    return f"item-{item:08d}"
 
 
 def generated_items(items: int, seed: int) -> Iterator[Item]:
@@ -70,55 +59,12 @@ def generated_items(items: int, seed: int) -> Iterator[Item]:
         )
 
 
-def write_random_bundle(folder: Path) -> Bundle:
-    """A bundle with a random generator of default sizes and a catalog of a few items."""
-    torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(space=SPACE, prompted_tasks=4, max_history=MAX_HISTORY)).eval()
-    codes = np.random.default_rng(0).integers(0, SPACE.codes, (2, 100, SPACE.levels), dtype=np.uint8)
-    trie = build_trie(codes)
-    example = (
-        torch.ones(2, 9, dtype=torch.int64),
-        torch.tensor([0, 1]),
-        torch.from_numpy(trie.child_start),
-        torch.from_numpy(trie.child_code),
-        torch.ones(len(trie.child_code), dtype=torch.bool),
-        torch.full((2, SPACE.levels, 3), -1, dtype=torch.int32),
-        torch.zeros(5, dtype=torch.int64),
-        torch.zeros(len(trie.child_code), dtype=torch.bool),
-        torch.tensor(0.0),
-    )
-    properties = {
-        "id_space": SpaceSizes.of(SPACE).model_dump_json(),
-        "space_hash": SPACE_HASH,
-        "max_history": str(MAX_HISTORY),
-    }
-
-    def fill(partial: Path) -> None:
-        export_search(generator.search(), example, partial / "generator.onnx", properties)
-        (partial / "catalog").mkdir()
-        Catalog.build(SPACE, codes, generated_items(100, 0), np.ones(100, dtype=np.int32), SPACE_HASH).save(
-            partial / "catalog"
-        )
-
-    write_bundle(
-        folder,
-        fill,
-        space=SPACE,
-        space_hash=SPACE_HASH,
-        config={"max_history": MAX_HISTORY},
-        metrics={},
-        data_fingerprint="random",
-        created_by="benchmarks",
-    )
-    return Bundle.load(folder)
-
-
 def build_snapshot(bundle: Bundle, engine: Engine, items: int, seed: int, folder: Path) -> Snapshot:
     """A catalog of random IDs, saved and mapped as the service maps it."""
     codes = np.random.default_rng(seed).integers(0, SPACE.codes, (2, items, SPACE.levels), dtype=np.uint8)
     counts = np.random.default_rng(seed).integers(1, 1000, items)
     folder.mkdir()
-    Catalog.build(SPACE, codes, generated_items(items, seed), counts, SPACE_HASH).save(folder)
+    Catalog.build(SPACE, codes, generated_items(items, seed), counts, bundle.manifest.space_hash).save(folder)
     catalog = LiveCatalog.of(Catalog.load(folder))
     trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_))
     return Snapshot(bundle, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
@@ -194,7 +140,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        bundle = write_random_bundle(Path(folder) / "bundle")
+        bundle = Bundle.load(write_generated_bundle(Path(folder) / "bundle", 100, seed=0, sizes=TransformerSizes()))
         engine = Engine(bundle.generator, threads=arguments.threads)
         for items in arguments.items:
             started = time.perf_counter()

@@ -8,13 +8,12 @@ import numpy as np
 import onnx
 import torch
 
-from model.bundle import CATALOG_FOLDER, GENERATOR_FILE, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.bundle import CATALOG_FOLDER, GENERATOR_FILE
+from model.catalog import Catalog
 from model.generator import Generator, GeneratorConfig
 from model.semantic_ids import IdSpace
 from model.transformer import TransformerSizes
-from model.trie import build_trie
-from training.onnx_search import export_search
+from tests.bundles import export_generator, graph_properties, write_random_bundle
 
 SPACE = IdSpace(("text", "image"), levels=4, codes=256)
 MAX_HISTORY = 20
@@ -48,52 +47,28 @@ def write_catalog(folder: Path, items: int, seed: int, space_hash: str) -> Path:
     return folder
 
 
-def write_generated_bundle(folder: Path, items: int, seed: int, exported: Path | None = None) -> Path:
+def write_generated_bundle(
+    folder: Path, items: int, seed: int, sizes: TransformerSizes = SMALL, exported: Path | None = None
+) -> Path:
     """A bundle of its own ID space; with the graph of the bundle ``exported`` instead of a new export, if given."""
     space_hash = f"{seed:016x}"
-    properties = {
-        "id_space": SpaceSizes.of(SPACE).model_dump_json(),
-        "space_hash": space_hash,
-        "max_history": str(MAX_HISTORY),
-    }
+    properties = graph_properties(SPACE, space_hash, MAX_HISTORY)
 
     def fill(partial: Path) -> None:
         if exported is None:
-            _export(partial / GENERATOR_FILE, seed, properties)
+            _export(partial / GENERATOR_FILE, seed, sizes, properties)
         else:
             graph = onnx.load(exported / GENERATOR_FILE)
             onnx.helper.set_model_props(graph, properties)
             onnx.save(graph, partial / GENERATOR_FILE)
         write_catalog(partial / CATALOG_FOLDER, items, seed, space_hash)
 
-    write_bundle(
-        folder,
-        fill,
-        space=SPACE,
-        space_hash=space_hash,
-        config={"max_history": MAX_HISTORY},
-        metrics={},
-        data_fingerprint=f"generated {seed}",
-        created_by="benchmarks",
-    )
-    return folder
+    return write_random_bundle(folder, fill, SPACE, space_hash, max_history=MAX_HISTORY)
 
 
-def _export(path: Path, seed: int, properties: dict[str, str]) -> None:
-    """Exports a generator that nobody trained; the shapes are an example's, and all of them may differ later."""
+def _export(path: Path, seed: int, sizes: TransformerSizes, properties: dict[str, str]) -> None:
+    """Exports a generator that nobody trained."""
     torch.manual_seed(seed)
-    generator = Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, max_history=MAX_HISTORY, sizes=SMALL)).eval()
-    trie = build_trie(np.random.default_rng(seed).integers(0, SPACE.codes, (2, 500, SPACE.levels), dtype=np.uint8))
-    edges = len(trie.child_code)
-    example = (
-        torch.ones(2, 3 * SPACE.levels, dtype=torch.int64),
-        torch.tensor([0, 1]),
-        torch.from_numpy(trie.child_start),
-        torch.from_numpy(trie.child_code),
-        torch.ones(edges, dtype=torch.bool),
-        torch.full((2, SPACE.levels, 3), -1, dtype=torch.int32),
-        torch.zeros(20, dtype=torch.int64),
-        torch.zeros(edges, dtype=torch.bool),
-        torch.tensor(0.0),
-    )
-    export_search(generator.search(), example, path, properties)
+    generator = Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, max_history=MAX_HISTORY, sizes=sizes)).eval()
+    codes = np.random.default_rng(seed).integers(0, SPACE.codes, (2, 500, SPACE.levels), dtype=np.uint8)
+    export_generator(generator, codes, path, properties)

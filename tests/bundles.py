@@ -1,6 +1,8 @@
 """A small real bundle for tests: random weights, exported as ONNX, and a catalog whose items are easy to tell."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,26 +54,12 @@ def write_test_bundle(folder: Path) -> Path:
     """Writes the bundle and returns its folder; the export takes some seconds."""
 
     def fill(partial: Path) -> None:
-        properties = {
-            "id_space": SpaceSizes.of(SPACE).model_dump_json(),
-            "space_hash": SPACE_HASH,
-            "max_history": str(MAX_HISTORY),
-        }
+        properties = graph_properties(SPACE, SPACE_HASH)
         export_generator(random_generator(), random_codes(), partial / "generator.onnx", properties)
         (partial / "catalog").mkdir()
         build_catalog().save(partial / "catalog")
 
-    write_bundle(
-        folder,
-        fill,
-        space=SPACE,
-        space_hash=SPACE_HASH,
-        config={"max_history": MAX_HISTORY},
-        metrics={"hr@10": 0.25},
-        data_fingerprint="random",
-        created_by="tests",
-    )
-    return folder
+    return write_random_bundle(folder, fill, SPACE, SPACE_HASH, {"hr@10": 0.25})
 
 
 def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:
@@ -86,17 +74,38 @@ def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:
         (partial / "catalog").mkdir()
         build_catalog(seed=seed, name=name).save(partial / "catalog")
 
+    return write_random_bundle(folder, fill, SPACE, name)
+
+
+def write_random_bundle(
+    folder: Path,
+    fill: Callable[[Path], None],
+    space: IdSpace,
+    name: str,
+    metrics: dict[str, Any] | None = None,
+    max_history: int = MAX_HISTORY,
+) -> Path:
+    """Writes a bundle that nobody trained, filled by ``fill``, and returns its folder."""
     write_bundle(
         folder,
         fill,
-        space=SPACE,
+        space=space,
         space_hash=name,
-        config={"max_history": MAX_HISTORY},
-        metrics={},
+        config={"max_history": max_history},
+        metrics=metrics or {},
         data_fingerprint="random",
         created_by="tests",
     )
     return folder
+
+
+def graph_properties(space: IdSpace, name: str, max_history: int = MAX_HISTORY) -> dict[str, str]:
+    """What a graph says of itself."""
+    return {
+        "id_space": SpaceSizes.of(space).model_dump_json(),
+        "space_hash": name,
+        "max_history": str(max_history),
+    }
 
 
 def export_generator(generator: Generator, codes: NDArray[np.uint8], path: Path, properties: dict[str, str]) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from model.assignment import assign
-from model.bundle import space_hash, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.bundle import space_hash
+from model.catalog import Catalog
 from model.encoders import descriptor, save_encoder
 from model.encoders.picture import PictureEncoder, PictureState
 from model.encoders.terms import TermConfig
@@ -23,7 +23,7 @@ from model.imputation import Imputer
 from model.item_inputs import ItemInputs
 from model.quantizer import CrossModalQuantizer, QuantizerConfig
 from model.semantic_ids import IdSpace
-from tests.bundles import MAX_HISTORY, SIZES, export_generator
+from tests.bundles import MAX_HISTORY, SIZES, export_generator, graph_properties, write_random_bundle
 from training.onnx_quantizer import export_quantizer
 
 WORDS = [f"word{number}" for number in range(30)]
@@ -56,11 +56,7 @@ def write_live_bundle(folder: Path, items: int = 20, seed: int = 0, levels: int 
     quantizer = _quantizer(space, seed)
     codebooks = np.stack([quantizer.part(part).quantizer.codebooks.detach().numpy() for part in range(2)])
     name = space_hash(space, codebooks)
-    properties = {
-        "id_space": SpaceSizes.of(space).model_dump_json(),
-        "space_hash": name,
-        "max_history": str(MAX_HISTORY),
-    }
+    properties = graph_properties(space, name)
     rng = np.random.default_rng(seed)
     embeddings = (rng.standard_normal((items, TEXT_DIM)), rng.standard_normal((items, IMAGE_DIM)))
     rows = tuple(torch.from_numpy(values.astype(np.float32)) for values in embeddings)
@@ -77,17 +73,7 @@ def write_live_bundle(folder: Path, items: int = 20, seed: int = 0, levels: int 
         told = [(f"base-{item}", inputs_of(1000 + item).metadata()) for item in range(items)]
         Catalog.build(space, ids, told, np.arange(items, 0, -1), name).save(partial / "catalog")
 
-    write_bundle(
-        folder,
-        fill,
-        space=space,
-        space_hash=name,
-        config={"max_history": MAX_HISTORY},
-        metrics={},
-        data_fingerprint="random",
-        created_by="tests",
-    )
-    return folder
+    return write_random_bundle(folder, fill, space, name)
 
 
 def _write_generator(space: IdSpace, path: Path, properties: dict[str, str]) -> None:

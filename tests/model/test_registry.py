@@ -1,24 +1,19 @@
 """Publishing, fetching, rolling back and collecting garbage, the same for both stores."""
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from model.catalog import Catalog
 from model.errors import BundleError, ConfigError, RegistryError
 from model.folder_store import FolderStore
-from model.published import Published
-from model.redis_store import CHANNEL, CHUNK, RELEASES, RedisStore
+from model.redis_store import RELEASES, RedisStore
 from model.registry import Registry, open_registry
 from model.release import Release, VersionKey
-from tests.servers import Valkey, start_valkey
+from tests.servers import Valkey
 from tests.tiny_bundles import bundle_of, catalog_of, save_bundle, save_catalog
 
 CHUNK_BYTES = 256
@@ -37,42 +32,6 @@ def download(registry: Registry, kind: str, version: str | None, into: Path) -> 
     into.mkdir(parents=True, exist_ok=True)
     registry.download(VersionKey.of(kind, version), into / version)
     return into / version
-
-
-@contextmanager
-def soon(action: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Does something a moment later in another thread, and has it done when the block ends."""
-    timer = threading.Timer(0.1, action, arguments)
-    timer.start()
-    yield
-    timer.join()
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A bundle."""
-    return save_bundle(tmp_path / "old", seed=1)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    """A bundle of another ID space."""
-    return save_bundle(tmp_path / "new", seed=2, space_hash="6" * 16)
-
-
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """One server for the tests that leave it alive."""
-    with start_valkey(tmp_path_factory.mktemp("valkey"), "--enable-debug-command", "no") as server:
-        yield server
-
-
-@pytest.fixture
-def valkey(shared_valkey: Valkey) -> Valkey:
-    """An empty server."""
-    with Redis.from_url(shared_valkey.url) as client:
-        client.flushall()
-    return shared_valkey
 
 
 @pytest.fixture(params=["redis", "folder"])
@@ -295,22 +254,6 @@ def test_a_damaged_bundle_is_not_published(registry: Registry, old: Path) -> Non
     assert registry.current() is None
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside", ""])
-def test_a_manifest_may_not_lead_out_of_its_folder(name: str, old: Path) -> None:
-    published = Published.of_catalog(old / "catalog")
-    manifest = published.model_dump_json().replace('"codes.npy"', f'"{name}"')
-    with pytest.raises(BundleError, match="no path inside its folder"):
-        Published.parse(published.key, manifest.encode())
-
-
-def test_a_manifest_under_another_versions_name_is_refused(old: Path) -> None:
-    manifest = Published.of_catalog(old / "catalog").model_dump_json().encode()
-    with pytest.raises(BundleError, match="describes catalog/"):
-        Published.parse(VersionKey("catalog", "0" * 16), manifest)
-    with pytest.raises(BundleError, match="describes catalog/"):
-        Published.parse(VersionKey("bundle", Catalog.load(old / "catalog").version), manifest)
-
-
 @pytest.mark.parametrize("damage", ["corrupt", "truncate", "delete"])
 def test_a_damaged_chunk_is_refused_and_mended_by_publishing(
     damage: str, registry: Registry, old: Path, tmp_path: Path
@@ -343,74 +286,6 @@ def test_a_pointer_that_makes_no_sense_is_named(valkey: Valkey, old: Path, tmp_p
     (tmp_path / "releases.json").write_text('{"not": "a list"}')
     with pytest.raises(BundleError, match=r"releases\.json is damaged"):
         open_registry(tmp_path).current()
-
-
-def test_a_release_and_a_rollback_are_announced(valkey: Valkey, old: Path, new: Path) -> None:
-    with Redis.from_url(valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(CHANNEL)
-        channel.get_message(timeout=5)
-        with closing(open_registry(valkey.url)) as registry:
-            said = [registry.publish(old), registry.publish(new), registry.publish(new), registry.rollback()]
-        heard = [channel.get_message(timeout=5) for _ in range(3)]
-        assert channel.get_message(timeout=0.05) is None, "what changes nothing is not announced"
-    assert [Release.parse(message["data"]) for message in heard if message] == [said[0], said[1], said[3]]
-
-
-def test_waiting_ends_with_an_announcement_with_the_time_or_with_the_registry(
-    valkey: Valkey, old: Path, new: Path
-) -> None:
-    with closing(open_registry(valkey.url)) as registry, closing(open_registry(valkey.url)) as publisher:
-        registry.wait(0.05)
-        started = time.monotonic()
-        with soon(publisher.publish, old):
-            registry.wait(30)
-        with soon(registry.close):
-            registry.wait(30)
-        assert time.monotonic() - started < 20
-
-
-def test_waiting_goes_on_through_a_restart_of_redis(old: Path, tmp_path: Path) -> None:
-    with start_valkey(tmp_path) as server, closing(open_registry(server.url)) as registry:
-        registry.wait(0.1)
-        server.kill()
-        registry.wait(0.1)
-        registry.wait(0.1)
-        server.start()
-        registry.wait(0.1)
-        with closing(open_registry(server.url)) as publisher:
-            started = time.monotonic()
-            with soon(publisher.publish, old):
-                registry.wait(30)
-            assert time.monotonic() - started < 20
-
-
-def test_the_list_of_releases_does_not_grow_without_end(valkey: Valkey, old: Path, new: Path) -> None:
-    with closing(open_registry(valkey.url)) as registry, Redis.from_url(valkey.url) as client:
-        releases = [registry.publish(old), registry.publish(new)]
-        for number in range(120):
-            assert registry._store.release(releases[number % 2], {}, [], releases[(number + 1) % 2])
-        assert client.llen(RELEASES) == 100
-        assert registry.current() == releases[1]
-
-
-def test_what_two_catalogs_have_in_common_is_stored_once(valkey: Valkey, tmp_path: Path) -> None:
-    with closing(open_registry(valkey.url)) as registry, Redis.from_url(valkey.url) as client:
-        registry.publish(catalog=save_catalog(tmp_path / "one", seed=1))
-        first = len(list(client.scan_iter(f"{CHUNK}*")))
-        registry.publish(catalog=save_catalog(tmp_path / "two", seed=2))
-        both = len(list(client.scan_iter(f"{CHUNK}*")))
-    assert both < 2 * first, "the ids and the metadata are the same"
-
-
-def test_what_a_killed_writer_left_in_a_folder_is_garbage(old: Path, tmp_path: Path) -> None:
-    registry = open_registry(tmp_path / "registry")
-    registry.publish(old)
-    half = tmp_path / "registry" / "chunks" / f".{'a' * 64}.1.partial"
-    half.write_bytes(b"half a chunk")
-    long_ago = time.time() - 7200
-    os.utime(half, (long_ago, long_ago))
-    assert registry.collect_garbage(keep=1).chunks == 1
-    assert not half.exists()
 
 
 def test_a_url_that_makes_no_sense_is_a_configuration_error() -> None:

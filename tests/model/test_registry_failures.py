@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from model.release import Release
 from tests.cutting_proxy import cutting_proxy
 from tests.killed_publisher import CHUNK_BYTES, commands_of_a_publication, publish_and_kill, publish_elsewhere
 from tests.servers import Valkey, start_valkey
-from tests.tiny_bundles import save_bundle
 
 PUBLISH_AND_DIE = """
 import os, signal, sys
@@ -49,33 +47,6 @@ def check_complete(registry: Registry, release: Release | None, into: Path) -> N
     into.mkdir(parents=True)
     for key in release.keys:
         registry.download(key, into / key.kind)
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A bundle."""
-    return save_bundle(tmp_path / "old", seed=1)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    """A bundle of another ID space."""
-    return save_bundle(tmp_path / "new", seed=2, space_hash="6" * 16)
-
-
-@pytest.fixture(scope="module")
-def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """One server for the tests that leave it alive."""
-    with start_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
-@pytest.fixture
-def valkey(shared_valkey: Valkey) -> Valkey:
-    """An empty server."""
-    with Redis.from_url(shared_valkey.url) as client:
-        client.flushall()
-    return shared_valkey
 
 
 def test_every_connection_lost_while_publishing_leaves_the_old_release(
