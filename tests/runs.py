@@ -22,7 +22,7 @@ widths = [16]
 latent = 8
 epochs = 4
 device = "cpu"
-loss = { contrast = [0.0, 0.1] }
+loss = { contrast = 0.1, contrast_from = 2 }
 pseudo_labels = { starts = 1 }
 
 [assign]

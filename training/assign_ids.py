@@ -1,7 +1,7 @@
 """The assign stage: every item's semantic ID in every modality, unique as far as there is room.
 
-Reads the quantize and embed stages' folders; writes ``codes.npy`` ``(m, N, L)`` uint8, ``id_space.json`` and
-``report.json``. The rule is :mod:`model.assignment`'s.
+Reads the quantize and embed stages' folders; writes ``codes.npy`` ``(m, N, L)`` uint8, ``greedy_codes.npy`` with the
+codes before any item moved, ``id_space.json`` and ``report.json``. The rule is :mod:`model.assignment`'s.
 """
 
 import json
@@ -17,7 +17,7 @@ from pydantic import Field
 from model.assignment import MOVED_BEFORE, MOVED_LAST, SHARED, Assignment, assign, collision_rate
 from model.config import Config
 from model.durable_files import write_durably
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.quantizer import CrossModalQuantizer, load_quantizer
 from model.semantic_ids import IdSpace
 from training.devices import Device, pick_device
@@ -25,6 +25,7 @@ from training.embedded_items import EmbeddedItems, read_embedded_items
 from training.id_space_file import write_id_space
 
 CODES_FILE = "codes.npy"
+GREEDY_FILE = "greedy_codes.npy"
 ID_SPACE_FILE = "id_space.json"
 REPORT_FILE = "report.json"
 
@@ -35,10 +36,12 @@ class AssignIdsConfig(Config):
     """How IDs are assigned.
 
     Attributes:
+        modalities: whose IDs go on to the generator; None takes all that were quantized.
         batch: items in one pass through the encoder.
         device: where the encoder runs; the rule itself runs in numpy.
     """
 
+    modalities: tuple[str, ...] | None = Field(None, min_length=1)
     batch: int = Field(8192, ge=1)
     device: Device = "auto"
 
@@ -47,6 +50,7 @@ def run(config: AssignIdsConfig, modalities: tuple[str, ...], quantizer: Path, e
     """Assigns IDs to all embedded items, imputed ones included.
 
     Raises:
+        ConfigError: if a modality is chosen that is not quantized.
         BundleError: if the folder ``quantizer`` holds no usable quantizer.
         DataError: if the embeddings are unusable or not the ones that the quantizer was made for.
     """
@@ -54,16 +58,31 @@ def run(config: AssignIdsConfig, modalities: tuple[str, ...], quantizer: Path, e
     device = pick_device(config.device)
     model = load_quantizer(quantizer, device)
     _check_same_inputs(model, items)
-    results = [_assign(model, modality, rows, config.batch) for modality, rows in enumerate(items.embeddings)]
-    report = {name: _summary(result) for name, result in zip(modalities, results, strict=True)}
+    chosen = _chosen(config, modalities)
+    results = [_assign(model, index, items.embeddings[index], config.batch) for index in map(modalities.index, chosen)]
+    report = {name: _summary(result) for name, result in zip(chosen, results, strict=True)}
     for name, summary in report.items():
         logger.info("semantic IDs of %s: %s", name, summary)
     out.mkdir(parents=True, exist_ok=True)
-    buffer = BytesIO()
-    np.save(buffer, np.stack([result.codes for result in results]), allow_pickle=False)
-    write_durably(out / CODES_FILE, [buffer.getvalue()])
-    write_id_space(out / ID_SPACE_FILE, IdSpace(modalities, model.config.levels, model.config.codes))
+    _write_codes(out / CODES_FILE, [result.codes for result in results])
+    _write_codes(out / GREEDY_FILE, [result.greedy for result in results])
+    write_id_space(out / ID_SPACE_FILE, IdSpace(chosen, model.config.levels, model.config.codes))
     write_durably(out / REPORT_FILE, [json.dumps({"items": len(items), "modalities": report}, indent=2).encode()])
+
+
+def _chosen(config: AssignIdsConfig, modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """The modalities to assign, in the order of the quantizer."""
+    wanted = modalities if config.modalities is None else config.modalities
+    unknown = sorted(set(wanted) - set(modalities))
+    if unknown:
+        raise ConfigError(f"assign.modalities names {unknown}, which are not quantized: {list(modalities)} are")
+    return tuple(name for name in modalities if name in wanted)
+
+
+def _write_codes(path: Path, codes: list[NDArray[np.uint8]]) -> None:
+    buffer = BytesIO()
+    np.save(buffer, np.stack(codes), allow_pickle=False)
+    write_durably(path, [buffer.getvalue()])
 
 
 def _assign(model: CrossModalQuantizer, modality: int, embeddings: NDArray[np.float32], batch: int) -> Assignment:

@@ -15,12 +15,14 @@ from training.export import ExportConfig
 from training.fit_generator import FitGeneratorConfig
 from training.prepare import PrepareConfig
 from training.quantizer_config import FitQuantizerConfig
+from training.split import SplitConfig
 
 
 class RunConfig(Config):
     """One section per stage; ``embed``, ``quantize`` and ``assign`` are not used where semantic IDs are imported."""
 
     prepare: PrepareConfig = PrepareConfig()
+    split: SplitConfig = SplitConfig()
     embed: EmbeddingsConfig = EmbeddingsConfig()
     quantize: FitQuantizerConfig = FitQuantizerConfig()
     assign: AssignIdsConfig = AssignIdsConfig()

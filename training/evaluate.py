@@ -22,7 +22,7 @@ from training.items import read_items
 from training.metrics import summarise
 from training.retrieval import Retriever
 from training.sample.oracle import Oracle
-from training.split import Part, Split
+from training.split import Part, Split, SplitConfig
 from training.validation import HeldOut, rank_targets
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,21 @@ class EvaluateConfig(Config):
 
 
 def run(
-    config: EvaluateConfig, fusion: FusionConfig, data: Path, prepare: Path, assign: Path, generate: Path, out: Path
+    config: EvaluateConfig,
+    fusion: FusionConfig,
+    split: SplitConfig,
+    data: Path,
+    prepare: Path,
+    assign: Path,
+    generate: Path,
+    out: Path,
 ) -> None:
     """Evaluates the generator in the folder ``generate`` and writes ``metrics.json``.
 
     Where the data folder holds the sample shop's oracle, its ranking is measured too: the best that anyone could do.
     """
     out.mkdir(parents=True, exist_ok=True)
-    split_data = GeneratorData.load(prepare, assign)
+    split_data = GeneratorData.load(prepare, assign, split)
     generator = Generator.load(generate)
     device = pick_device(config.device)
     retriever = Retriever(generator.to(device).search(), split_data.space, split_data.codes, split_data.trie, device)

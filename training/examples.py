@@ -19,7 +19,7 @@ NO_USER = -1
 
 
 class Batch(NamedTuple):
-    """Input tokens ``(B, S)``, target tokens ``(B, L)``, both int64, and the items ``(k,)`` of the item tasks."""
+    """Input tokens ``(B, S)``, target tokens ``(B, L)``, both int64, and the items ``(k,)`` to align (item tasks, or targets)."""
 
     tokens: Tensor
     targets: Tensor
@@ -128,6 +128,7 @@ class BatchBuilder:
         self.source = torch.tensor([task.source for task in tasks], device=device)
         self.target = torch.tensor([task.target for task in tasks], device=device)
         self.is_sequence = torch.tensor([task.is_sequence for task in tasks], device=device)
+        self.has_item_tasks = not all(task.is_sequence for task in tasks)
         self.prompt = torch.tensor([-1 if task.prompt is None else task.prompt for task in tasks], device=device)
 
     def plan(self, examples: Examples, batch_size: int, pool: int, generator: torch.Generator) -> list[Tensor]:
@@ -150,7 +151,9 @@ class BatchBuilder:
         items = examples.items[(examples.start[:, None] + slots).clamp(max=len(examples.items) - 1)]
         tokens = self.item_tokens[self.source[examples.task][:, None], items].masked_fill(~present[:, :, None], PAD)
         targets = self.item_tokens[self.target[examples.task], examples.target]
-        aligned = torch.unique(examples.target[~self.is_sequence[examples.task]])
+        # Where no task reads single items, the implicit alignment takes the items that are to be predicted.
+        single = ~self.is_sequence[examples.task] if self.has_item_tasks else slice(None)
+        aligned = torch.unique(examples.target[single])
         return Batch(self._with_prompts(tokens.flatten(1), examples.task), targets, aligned)
 
     def tokens(self, modality: int, items: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from model.bundle import GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundl
 from model.catalog import Catalog, SpaceSizes
 from model.cold_start import cold_edges
 from model.config import Config
+from model.errors import ConfigError
 from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusionConfig
 from model.generator import Generator
@@ -26,7 +27,7 @@ from training.generator_data import GeneratorData
 from training.items import Item, read_items
 from training.onnx_quantizer import export_quantizer
 from training.onnx_search import check_search, export_search
-from training.split import Histories
+from training.split import Histories, SplitConfig
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class ExportConfig(Config):
 def run(
     config: ExportConfig,
     fusion: FusionConfig,
+    split: SplitConfig,
     *,
     prepare: Path,
     assign: Path,
@@ -61,12 +63,18 @@ def run(
     """Writes the bundle ``out``; ``embed`` and ``quantize`` are None where semantic IDs were imported.
 
     Raises:
+        ConfigError: if the generator knows other modalities than the quantizer, so that new items could not join.
         BundleError: if an exported graph and the model that it was made from disagree.
     """
-    data = GeneratorData.load(prepare, assign)
+    data = GeneratorData.load(prepare, assign, split)
     items = read_items(prepare / "items.jsonl")
     generator = Generator.load(generate)
     quantizer = load_quantizer(quantize) if quantize else None
+    if quantizer is not None and quantizer.config.modalities != data.space.modalities:
+        raise ConfigError(
+            f"a bundle needs the IDs of all quantized modalities {list(quantizer.config.modalities)}; this generator "
+            f"knows {list(data.space.modalities)}: leave assign.modalities out"
+        )
     name = space_hash(data.space, data.codes if quantizer is None else _codebooks(quantizer))
     properties = {
         "space_hash": name,

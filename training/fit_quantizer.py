@@ -10,16 +10,19 @@ import logging
 import time
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 
 from model.durable_files import write_durably
 from model.quantizer import CONFIG_FILE, WEIGHTS_FILE, CrossModalQuantizer
 from training.devices import pick_device
-from training.embedded_items import read_embedded_items
+from training.embedded_items import EmbeddedItems, read_embedded_items
 from training.progress import progress
 from training.quantizer_checkpoint import CHECKPOINT_FILE, restore_checkpoint, write_checkpoint
 from training.quantizer_config import FitQuantizerConfig
+from training.quantizer_quality import measure_quality
 from training.quantizer_trainer import QuantizerTrainer
+from training.residual_kmeans import residual_kmeans
 from training.run_log import RunLog
 
 __all__ = ["REPORT_FILE", "FitQuantizerConfig", "run"]
@@ -51,6 +54,9 @@ def run(config: FitQuantizerConfig, modalities: tuple[str, ...], embeddings: Pat
     """
     items = read_embedded_items(embeddings, modalities)
     out.mkdir(parents=True, exist_ok=True)
+    if config.method == "kmeans":
+        _without_training(config, items, out)
+        return
     trainer = QuantizerTrainer(config, items, pick_device(config.device))
     settings = json.dumps([config.model_dump(mode="json", exclude=_FREE_TO_CHANGE), modalities, items.fingerprint()])
     seconds = restore_checkpoint(out, trainer, settings)
@@ -59,8 +65,22 @@ def run(config: FitQuantizerConfig, modalities: tuple[str, ...], embeddings: Pat
     clock = Clock(seconds or 0.0)
     metrics = _train(trainer, clock, settings, out)
     write_quantizer(trainer.best_model(), out)
-    _write_report(trainer, clock.seconds, metrics, out)
+    summaries = {name: _summary(trainer, name, metrics) for name in items.modalities}
+    _write_report(config, trainer.model, clock.seconds, summaries, {"items": len(items), "epochs": trainer.epoch}, out)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def _without_training(config: FitQuantizerConfig, items: EmbeddedItems, out: Path) -> None:
+    """The stage's files, but no metrics over epochs: there are none."""
+    clock = Clock(0.0)
+    model = residual_kmeans(config, items)
+    write_quantizer(model, out)
+    summaries: dict[str, dict[str, object]] = {}
+    for modality, name in enumerate(items.modalities):
+        rows, present = torch.from_numpy(items.embeddings[modality]), torch.from_numpy(items.present[modality])
+        quality = measure_quality(model.part(modality), rows, present)
+        summaries[name] = {"present": int(present.sum()), **quality._asdict()}
+    _write_report(config, model, clock.seconds, summaries, {"items": len(items), "epochs": 0}, out)
 
 
 def _train(trainer: QuantizerTrainer, clock: Clock, settings: str, out: Path) -> dict[str, float]:
@@ -92,15 +112,21 @@ def write_quantizer(quantizer: CrossModalQuantizer, folder: Path) -> None:
     write_durably(folder / WEIGHTS_FILE, [save(weights)])
 
 
-def _write_report(trainer: QuantizerTrainer, seconds: float, metrics: dict[str, float], out: Path) -> None:
-    modalities = {name: _summary(trainer, name, metrics) for name in trainer.items.modalities}
+def _write_report(
+    config: FitQuantizerConfig,
+    model: CrossModalQuantizer,
+    seconds: float,
+    modalities: dict[str, dict[str, object]],
+    counts: dict[str, int],
+    out: Path,
+) -> None:
     report = {
-        "items": len(trainer.items),
-        "levels": trainer.config.levels,
-        **trainer.sizes._asdict(),
-        "epochs": trainer.epoch,
+        "method": config.method,
+        **counts,
+        "levels": config.levels,
+        **config.sizes(counts["items"])._asdict(),
         "seconds": round(seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "modalities": modalities,
     }
     write_durably(out / REPORT_FILE, [json.dumps(report, indent=2).encode()])

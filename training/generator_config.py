@@ -1,9 +1,5 @@
 """The settings of the generator's training."""
 
-from typing import Self
-
-from pydantic import model_validator
-
 from model.config import Config
 from model.transformer import TransformerSizes
 from training.devices import Device, Precision
@@ -17,8 +13,8 @@ class FitGeneratorConfig(Config):
         sizes: of the transformer.
         max_history: longest history in items.
         explicit: which cross-modal tasks are trained: "none", "items" (cheap: an item once an epoch), or "all".
-        implicit_weight: weight of the implicit alignment, which takes the items of the cross-modal tasks; 0 turns it
-            off.
+        implicit_weight: weight of the implicit alignment of the items of the cross-modal item tasks, or, without such
+            tasks, of the batch's targets; 0 turns it off.
         implicit_temperature: its temperature.
         targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
         target_window: how many of the events after a history are its targets, one an example. Where many events share a
@@ -73,13 +69,3 @@ class FitGeneratorConfig(Config):
     device: Device = "auto"
     precision: Precision = "auto"
     threads: int = 0
-
-    @model_validator(mode="after")
-    def _implicit_alignment_has_items(self) -> Self:
-        """A weight that acts on nothing would look like an alignment that does not help."""
-        if self.implicit_weight and self.explicit == "none":
-            raise ValueError(
-                f"implicit_weight {self.implicit_weight:g} would act on nothing, for explicit is 'none': "
-                "set explicit to 'items' or 'all', or implicit_weight to 0"
-            )
-        return self

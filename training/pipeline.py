@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from training.memory import peak_memory_mib, reset_peak_memory
 log = logging.getLogger(__name__)
 
 STAGE_FILE = "stage.json"
+TRAINING_STAGES = ("prepare", "embed", "quantize", "assign", "generate")
 
 
 @dataclass(frozen=True)
@@ -42,37 +43,34 @@ class Stage:
 
 def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
     """The stages of a run on the folder ``data`` into the folder ``out``, in order."""
-    folders = {name: out / name for name in ("prepare", "embed", "quantize", "assign", "generate", "evaluate")}
-    first = Stage(
-        "prepare", _json(config.prepare), (), lambda to: prepare.run(config.prepare, data, to), reads_data=True
-    )
+    folders = {name: out / name for name in (*TRAINING_STAGES, "evaluate")}
     trained = not config.imports_ids
-    ids = _trained_ids(config, data, folders) if trained else [_imported_ids(folders)]
-    fusion = _json(config.fusion)
+    shared = _json(config.fusion) + _json(config.split)
     return [
-        first,
-        *ids,
-        Stage(
-            "generate",
-            _json(config.generate) + fusion,
-            ("prepare", "assign"),
-            lambda to: fit_generator.run(config.generate, config.fusion, folders["prepare"], folders["assign"], to),
-        ),
+        *training_stages(config, data, folders),
         Stage(
             "evaluate",
-            _json(config.evaluate) + fusion,
+            _json(config.evaluate) + shared,
             ("prepare", "assign", "generate"),
             lambda to: evaluate.run(
-                config.evaluate, config.fusion, data, folders["prepare"], folders["assign"], folders["generate"], to
+                config.evaluate,
+                config.fusion,
+                config.split,
+                data,
+                folders["prepare"],
+                folders["assign"],
+                folders["generate"],
+                to,
             ),
         ),
         Stage(
             "export",
-            _json(config.export) + fusion,
+            _json(config.export) + shared,
             (*(("embed", "quantize") if trained else ()), "prepare", "assign", "generate", "evaluate"),
             lambda _: export.run(
                 config.export,
                 config.fusion,
+                config.split,
                 prepare=folders["prepare"],
                 assign=folders["assign"],
                 generate=folders["generate"],
@@ -83,6 +81,23 @@ def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
             ),
         ),
     ]
+
+
+def training_stages(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> list[Stage]:
+    """The stages from the data to the trained generator, each with the folder of :data:`TRAINING_STAGES` as its own."""
+    first = Stage(
+        "prepare", _json(config.prepare), (), lambda to: prepare.run(config.prepare, data, to), reads_data=True
+    )
+    ids = [_imported_ids(folders)] if config.imports_ids else _trained_ids(config, data, folders)
+    last = Stage(
+        "generate",
+        _json(config.generate) + _json(config.fusion) + _json(config.split),
+        ("prepare", "assign"),
+        lambda to: fit_generator.run(
+            config.generate, config.fusion, config.split, folders["prepare"], folders["assign"], to
+        ),
+    )
+    return [first, *ids, last]
 
 
 def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None) -> None:
@@ -96,16 +111,16 @@ def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None
         raise ConfigError(f"no stage {only!r} in this run; it has {[stage.name for stage in every]}")
     prints: dict[str, str] = {}
     for stage in every:
-        prints[stage.name] = _fingerprint(stage, prints, data)
+        prints[stage.name] = stage_fingerprint(stage, prints, data)
         if only is not None and stage.name != only:
             _require(out / stage.name, prints[stage.name], only)
             continue
-        _run_stage(stage, out / stage.name, prints[stage.name], rerun=only is not None)
+        run_stage(stage, out / stage.name, prints[stage.name], rerun=only is not None)
         if only is not None:
             return
 
 
-def _trained_ids(config: RunConfig, data: Path, folders: dict[str, Path]) -> list[Stage]:
+def _trained_ids(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> list[Stage]:
     modalities = tuple(config.embed.modalities)
     return [
         Stage(
@@ -130,12 +145,13 @@ def _trained_ids(config: RunConfig, data: Path, folders: dict[str, Path]) -> lis
     ]
 
 
-def _imported_ids(folders: dict[str, Path]) -> Stage:
+def _imported_ids(folders: Mapping[str, Path]) -> Stage:
     return Stage("assign", "imported", ("prepare",), lambda to: import_ids(folders["prepare"], to))
 
 
-def _run_stage(stage: Stage, folder: Path, fingerprint: str, *, rerun: bool) -> None:
-    state = _state(folder)
+def run_stage(stage: Stage, folder: Path, fingerprint: str, *, rerun: bool = False) -> None:
+    """Does the stage's work in ``folder``: not if it is done, from where it was if it was broken off."""
+    state = stage_state(folder)
     if state.get("fingerprint") == fingerprint and state.get("finished") and not rerun:
         log.info("%s is up to date", stage.name)
         return
@@ -153,12 +169,12 @@ def _run_stage(stage: Stage, folder: Path, fingerprint: str, *, rerun: bool) -> 
 
 
 def _require(folder: Path, fingerprint: str, wanted: str) -> None:
-    state = _state(folder)
+    state = stage_state(folder)
     if not (state.get("fingerprint") == fingerprint and state.get("finished")):
         raise ConfigError(f"the stage {folder.name!r} must be run before {wanted!r}, and is not up to date in {folder}")
 
 
-def _fingerprint(stage: Stage, prints: dict[str, str], data: Path) -> str:
+def stage_fingerprint(stage: Stage, prints: Mapping[str, str], data: Path) -> str:
     """Names the stage's result: its settings, the results that it reads, and the files of the data folder."""
     parts = [stage.name, stage.settings, *(prints[name] for name in stage.after)]
     if stage.reads_data:
@@ -170,7 +186,8 @@ def _fingerprint(stage: Stage, prints: dict[str, str], data: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _state(folder: Path) -> dict[str, object]:
+def stage_state(folder: Path) -> dict[str, object]:
+    """What ``stage.json`` of a stage's folder says; nothing if there is none."""
     path = folder / STAGE_FILE
     state: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
     return state

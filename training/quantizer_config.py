@@ -39,6 +39,8 @@ class FitQuantizerConfig(Config):
     """How the quantizer is built and trained; the defaults are the paper's where it names a value.
 
     Attributes:
+        method: "train" is the cross-modal quantizer; "kmeans" (:mod:`training.residual_kmeans`) trains nothing and
+            takes the sizes, ``latent``, ``normalise`` and ``seed`` alone.
         levels: L.
         codes: M; None takes :func:`default_sizes`.
         batch: items per step; None takes :func:`default_sizes`.
@@ -60,6 +62,7 @@ class FitQuantizerConfig(Config):
         checkpoint_seconds: at least this long between two checkpoints to resume from.
     """
 
+    method: Literal["train", "kmeans"] = "train"
     levels: int = Field(4, ge=1)
     codes: int | None = Field(None, ge=1, le=MAX_CODES)
     batch: int | None = Field(None, ge=2)
@@ -81,9 +84,13 @@ class FitQuantizerConfig(Config):
     device: Device = "auto"
 
     @model_validator(mode="after")
-    def _one_contrast_weight_per_level(self) -> Self:
-        if len(self.loss.contrast) != self.levels:
-            raise ValueError(f"loss.contrast needs one weight per level, {self.levels}, not {self.loss.contrast}")
+    def _contrast_acts_at_some_level(self) -> Self:
+        """A weight that acts at no level would look like an L_con that does not help."""
+        if self.loss.contrast and self.loss.contrast_from > self.levels:
+            raise ValueError(
+                f"loss.contrast_from {self.loss.contrast_from} is behind the last of {self.levels} levels: "
+                "set it to one of them, or loss.contrast to 0"
+            )
         return self
 
     def sizes(self, items: int) -> Sizes:

@@ -1,7 +1,7 @@
 """The quantizer's training objective, term by term: MACRec's losses, each with its weight.
 
     total = reconstruction * sum_m MSE + quantization * sum_m mean_l (codebook + commitment)
-          + sum_l contrast[l] * sum_m L_con(m, l) + alignment * sum_pairs L_align
+          + contrast * sum_(l >= contrast_from) sum_m L_con(m, l) + alignment * sum_pairs L_align
 
 A weight of 0 leaves its term out altogether. An item takes part in a modality's terms only where it has that modality:
 an imputed embedding is no evidence.
@@ -27,17 +27,19 @@ class LossConfig(Config):
 
     Attributes:
         commitment: weight of the commitment error within a level's quantization loss.
-        contrast: one weight per level. The cosine's gradient grows with 1 / residual length while the other terms are
-            means over features, so where L_con acts the paper's 0.1 outweighs reconstruction: latents grow until the
+        contrast: weight of L_con at each level where it acts. The cosine's gradient grows with 1 / residual length,
+            the other terms are means over features: so the paper's 0.1 outweighs reconstruction: latents grow until the
             commitment error holds them. On catalogs of some thousand items 0.003 keeps the reconstruction it has
             without L_con, 0.01 pulls harder and needs more epochs.
+        contrast_from: the first level, counted from 1, at which L_con acts; it acts at all levels after it too.
         temperature: of both contrastive losses.
     """
 
     reconstruction: float = Field(1.0, ge=0)
     quantization: float = Field(1.0, ge=0)
     commitment: float = Field(0.25, ge=0)
-    contrast: tuple[float, ...] = (0.0, 0.0, 0.1, 0.1)
+    contrast: float = Field(0.1, ge=0)
+    contrast_from: int = Field(3, ge=1)
     alignment: float = Field(0.001, ge=0)
     temperature: float = Field(0.1, gt=0)
 
@@ -151,11 +153,12 @@ def _contrasts(
     for modality, (name, output) in enumerate(zip(modalities, batch.outputs, strict=True)):
         rows = batch.rows(modality)
         others = [labels[rows] for other, labels in enumerate(batch.labels) if other != modality]
-        for level, weight in enumerate(config.contrast):
-            if weight and others and len(rows):
-                residuals = output.quantized.residuals[rows, level]
-                value, share = level_contrast(residuals, others, config.temperature, generator)
-                yield name, Term(f"contrast/{name}/{level + 1}", weight, value), share
+        if not (config.contrast and others and len(rows)):
+            continue
+        for level in range(config.contrast_from, output.quantized.codes.shape[1] + 1):
+            residuals = output.quantized.residuals[rows, level - 1]
+            value, share = level_contrast(residuals, others, config.temperature, generator)
+            yield name, Term(f"contrast/{name}/{level}", config.contrast, value), share
 
 
 def _alignments(config: LossConfig, modalities: tuple[str, ...], batch: Batch) -> Iterator[Term]:

@@ -95,7 +95,7 @@ class QuantizerTrainer:
 
     def start(self) -> None:
         """What a new run does once: pseudo-labels, standardisation, codebooks from the first batch."""
-        if len(self.items.modalities) > 1 and any(self.config.loss.contrast):
+        if len(self.items.modalities) > 1 and self.config.loss.contrast:
             self.labels = self._cluster().to(self.labels.device)
         first = self._shuffled_batches(_START)[0]
         for modality, own in enumerate(self.present):

@@ -1,4 +1,8 @@
-"""Leave-one-out by time: each user's last event is the test target, the one before validates, the rest trains."""
+"""The split by time: each user's last event is the test target, the one before validates, the rest trains.
+
+With more than one test event the last few of a user are targets, each with the events before it as its history: the
+event before them validates, and none of them trains.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,13 +10,20 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from model.config import Config
 from training.interactions import Interactions
 
 Part = Literal["validation", "test"]
-HELD_OUT = 2
-MIN_EVENTS = HELD_OUT + 1
+MIN_EVENTS = 3
 NO_ITEM = -1
+
+
+class SplitConfig(Config):
+    """What is held out: the last ``test_events`` of each user, as far as one is left to train, and the one before."""
+
+    test_events: int = Field(1, ge=1)
 
 
 class Histories(NamedTuple):
@@ -38,26 +49,40 @@ class SeenItems(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The leave-one-out split of ``interactions``; users with fewer than three events only train."""
+    """The split of ``interactions``; users with fewer than three events only train.
+
+    Attributes:
+        interactions: all events.
+        test_events: how many of a user's last events are test targets; users with fewer than two more have fewer.
+        back: which of them the part ``test`` looks at: 0 the last, 1 the one before, and so on.
+    """
 
     interactions: Interactions
+    test_events: int = 1
+    back: int = 0
 
     @cached_property
     def users(self) -> NDArray[np.int64]:
         """The users that evaluate, ascending, int64 ``(V,)``."""
-        return np.flatnonzero(self.interactions.lengths() >= MIN_EVENTS)
+        return np.flatnonzero(self._test_counts > self.back)
+
+    @cached_property
+    def _test_counts(self) -> NDArray[np.int64]:
+        """How many test targets each user has, int64 ``(U,)``."""
+        lengths = self.interactions.lengths()
+        return np.where(lengths >= MIN_EVENTS, np.minimum(self.test_events, lengths - 2), 0)
 
     @cached_property
     def train_ends(self) -> NDArray[np.int64]:
         """Where each user's training events end among all events, int64 ``(U,)``."""
-        held_out = np.where(self.interactions.lengths() >= MIN_EVENTS, HELD_OUT, 0)
-        ends: NDArray[np.int64] = self.interactions.offsets[1:] - held_out
+        counts = self._test_counts
+        ends: NDArray[np.int64] = self.interactions.offsets[1:] - np.where(counts > 0, counts + 1, 0)
         return ends
 
     def ends(self, users: NDArray[np.integer], part: Part) -> NDArray[np.int64]:
         """Where the histories of evaluation users end among all events: the position of the part's target."""
-        held_out = HELD_OUT if part == "validation" else HELD_OUT - 1
-        ends: NDArray[np.int64] = self.interactions.offsets[users + 1] - held_out
+        after = self._test_counts[users] if part == "validation" else self.back
+        ends: NDArray[np.int64] = self.interactions.offsets[users + 1] - 1 - after
         return ends
 
     def targets(self, users: NDArray[np.integer], part: Part) -> NDArray[np.int32]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.quantizer import CrossModalQuantizer, QuantizerConfig
 from tests.training.embeddings_on_disk import write_embeddings
 from training.assign_ids import AssignIdsConfig, run
@@ -44,6 +44,26 @@ def test_every_item_gets_its_own_id_in_every_modality(tmp_path: Path) -> None:
         assert summary["collision_rate_before"] == pytest.approx(moved / 60)
         assert moved > 0
         assert summary["collision_rate_after"] == summary["left_sharing"] == 0
+
+
+def test_some_modalities_ids_alone_go_on_to_the_generator(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "both")
+    only = AssignIdsConfig(batch=16, device="cpu", modalities=("image",))
+    run(only, ("text", "image"), quantizer, embeddings, tmp_path / "one")
+    assert read_id_space(tmp_path / "one" / "id_space.json").modalities == ("image",)
+    assert np.array_equal(np.load(tmp_path / "one" / "codes.npy"), np.load(tmp_path / "both" / "codes.npy")[1:])
+    unknown = AssignIdsConfig(modalities=("sound",))
+    with pytest.raises(ConfigError, match=r"names \['sound'\], which are not quantized"):
+        run(unknown, ("text", "image"), quantizer, embeddings, tmp_path / "none")
+
+
+def test_the_codes_before_items_moved_are_kept_beside_those_after(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 4)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["modalities"]
+    for name, greedy in zip(report, np.load(tmp_path / "out" / "greedy_codes.npy"), strict=True):
+        assert 1 - len(np.unique(greedy, axis=0)) / 60 == pytest.approx(report[name]["collision_rate_before"])
 
 
 def test_where_ids_run_out_the_report_says_how_many_items_share(tmp_path: Path) -> None:

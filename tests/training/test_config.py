@@ -43,7 +43,7 @@ def test_the_shipped_settings_are_valid(path: Path) -> None:
         ("[generate.sizes]\nwidth = 1", r"generate\.sizes\.width"),
         ("[generate]\nepochs = 'many'", r"generate\.epochs"),
         ("[embed.modalities.text]\nkind = 'magic'", "magic"),
-        ("[quantize]\nlevels = 3", "one weight per level, 3"),
+        ("[quantize]\nlevels = 2", "contrast_from 3 is behind the last of 2 levels"),
         ("[generate\n", "line 1"),
     ],
 )

@@ -14,7 +14,7 @@ from training.id_space_file import write_id_space
 from training.items import Item, write_items
 from training.metrics import summarise
 from training.retrieval import Retriever
-from training.split import Split
+from training.split import Split, SplitConfig
 from training.validation import HeldOut, rank_targets
 
 ITEMS, BEAM = 12, 6
@@ -39,7 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluate(folders: Path, config: EvaluateConfig, out: str = "evaluate") -> dict[str, Any]:
     names = ("data", "prepare", "assign", "generate", out)
-    run(config, FusionConfig(), *(folders / name for name in names))
+    run(config, FusionConfig(), SplitConfig(), *(folders / name for name in names))
     metrics: dict[str, Any] = json.loads((folders / out / "metrics.json").read_text())
     return metrics
 

@@ -19,6 +19,7 @@ from training.embedded_items import read_embedded_items
 from training.fit_quantizer import REPORT_FILE, FitQuantizerConfig, run
 from training.quantizer_checkpoint import CHECKPOINT_FILE, restore_checkpoint, write_checkpoint
 from training.quantizer_config import Sizes, default_sizes
+from training.quantizer_loss import LossConfig
 from training.quantizer_quality import Quality, measure_quality
 from training.quantizer_trainer import Kept, QuantizerTrainer
 from training.run_log import read_metrics
@@ -168,6 +169,7 @@ def test_codes_and_batch_scale_down_with_the_catalog(items: int, sizes: tuple[in
     assert FitQuantizerConfig(codes=16, batch=32).sizes(items) == Sizes(16, 32)
 
 
-def test_contrast_weights_must_fit_the_levels() -> None:
-    with pytest.raises(ValidationError, match="one weight per level"):
-        FitQuantizerConfig(levels=3)
+def test_a_contrast_that_would_act_at_no_level_is_refused() -> None:
+    with pytest.raises(ValidationError, match="contrast_from 3 is behind the last of 2 levels"):
+        FitQuantizerConfig(levels=2)
+    FitQuantizerConfig(levels=2, loss=LossConfig(contrast=0))

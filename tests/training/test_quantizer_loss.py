@@ -47,19 +47,15 @@ def cost(config: LossConfig, model: CrossModalQuantizer, labels: Tensor, seed: i
 
 
 def only_contrast(level: int) -> LossConfig:
-    """A weight of 1 for L_con at one level; reconstruction, which cannot go altogether, next to nothing."""
-    weights = tuple(float(number == level) for number in range(4))
-    return LossConfig(reconstruction=1e-30, quantization=0, contrast=weights, alignment=0)
+    """A weight of 1 for L_con from one level (0 is the first) on; reconstruction, which must stay, next to nothing."""
+    return LossConfig(reconstruction=1e-30, quantization=0, contrast=1, contrast_from=level + 1, alignment=0)
 
 
 def test_the_total_is_the_weighted_sum_of_its_terms() -> None:
-    config = LossConfig(reconstruction=2, quantization=3, contrast=(0, 0, 0.5, 0.25), alignment=0.125)
+    config = LossConfig(reconstruction=2, quantization=3, contrast=0.5, alignment=0.125)
     result = cost(config, model_of(2), labels_of(2))
-    weights = {"reconstruction": 2, "quantization": 3, "alignment": 0.125}
-    expected = 0.0
-    for name, value in result.terms.items():
-        weight = weights.get(name.split("/")[0]) or {"3": 0.5, "4": 0.25}[name[-1]]
-        expected += weight * float(value)
+    weights = {"reconstruction": 2, "quantization": 3, "contrast": 0.5, "alignment": 0.125}
+    expected = sum(weights[name.split("/")[0]] * float(value) for name, value in result.terms.items())
     assert float(result.total.detach()) == pytest.approx(expected)
     assert set(result.terms) == {
         *(f"{kind}/{name}" for kind in ("reconstruction", "quantization") for name in ("text", "image")),
@@ -164,7 +160,7 @@ def _finite_difference(function: Callable[[], Tensor], weight: Tensor, place: Te
     [
         ({"reconstruction": 0}, "reconstruction"),
         ({"quantization": 0}, "quantization"),
-        ({"contrast": (0, 0, 0, 0)}, "contrast"),
+        ({"contrast": 0}, "contrast"),
         ({"alignment": 0}, "alignment"),
     ],
 )

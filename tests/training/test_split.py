@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,23 @@ def test_every_training_prefix_is_an_example_and_nothing_held_out_is() -> None:
     assert list(zip(pairs.users.tolist(), pairs.positions.tolist(), strict=True)) == [(0, 1), (0, 2), (2, 1)]
     assert split.training_targets(pairs).tolist() == [2, 3, 8]
     assert split.training_histories(pairs, max_items=2).items.tolist() == [[1, NO_ITEM], [1, 2], [7, NO_ITEM]]
+
+
+def test_several_last_events_are_test_targets_as_far_as_one_is_left_to_train() -> None:
+    interactions = split_of(SEQUENCES).interactions
+    split = Split(interactions, test_events=3)
+    assert split.users.tolist() == [0, 4]
+    assert split.targets(split.users, "validation").tolist() == [2, 1]
+    assert split.interactions.items[split.training_events()].tolist() == [1, 6, 7, 8, 9]
+    looks = [replace(split, back=back) for back in range(4)]
+    assert [look.users.tolist() for look in looks] == [[0, 4], [0], [0], []]
+    assert [look.targets(look.users, "test").tolist() for look in looks] == [[5, 2], [4], [3], []]
+    assert [look.histories(look.users, "test", 2).items.tolist() for look in looks[:3]] == [
+        [[3, 4], [9, 1]],
+        [[2, 3]],
+        [[1, 2]],
+    ]
+    assert all(np.array_equal(look.training_events(), split.training_events()) for look in looks)
 
 
 def test_training_counts_leave_out_what_is_held_out() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from model.errors import ConfigError
@@ -178,9 +177,12 @@ def test_alignments_can_be_switched_off(tmp_path: Path, explicit: str, tasks: in
     assert len(trainer.tasks) == tasks
 
 
-def test_an_implicit_loss_without_items_is_refused() -> None:
-    with pytest.raises(ValidationError, match="set explicit to 'items' or 'all', or implicit_weight to 0"):
-        fit_config(explicit="none", implicit_weight=0.01)
+def test_without_item_tasks_the_implicit_loss_takes_the_targets(tmp_path: Path) -> None:
+    train(fit_config(epochs=1, explicit="none", implicit_weight=0.5), tmp_path)
+    (loss,), (token,) = values(tmp_path, "train/loss"), values(tmp_path, "train/token_loss")
+    (implicit,) = values(tmp_path, "train/implicit_loss")
+    assert implicit > 0
+    assert loss == pytest.approx(token + 0.5 * implicit, rel=1e-4)
 
 
 def test_the_implicit_loss_counts_by_its_weight(tmp_path: Path) -> None:
