@@ -19,7 +19,7 @@ NO_USER = -1
 
 
 class Batch(NamedTuple):
-    """Input tokens ``(B, S)``, target tokens ``(B, L)``, both int64, and the items ``(k,)`` to align (item tasks, or targets)."""
+    """Input tokens ``(B, S)``, target tokens ``(B, L)``, both int64, and items ``(k,)`` for the implicit alignment."""
 
     tokens: Tensor
     targets: Tensor
