@@ -24,7 +24,8 @@ from model.attributes import (
 )
 from model.config import Config
 from model.errors import BundleError
-from model.string_table import StringColumn, map_array
+from model.mapped import map_array
+from model.string_table import StringColumn
 
 INDEX_FILE = "attributes.json"
 WORDS = "attribute_words"

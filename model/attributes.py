@@ -125,6 +125,7 @@ class Column:
 
     def take(self, items: NDArray[np.integer]) -> "Column":
         """The values of ``items`` ``(n,)`` alone, whose rows then count from 0 in the order given."""
+        items = items.astype(self.rows.dtype)  # of another type, numpy would convert the whole column first
         starts = np.searchsorted(self.rows, items, side="left")
         counts = np.searchsorted(self.rows, items, side="right") - starts
         slots = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

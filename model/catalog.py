@@ -6,7 +6,7 @@ them. A catalog knows the ID space that its codes were made in, and nothing abou
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +19,15 @@ from model.attribute_files import INDEX_FILE, ColumnsBuilder, load_columns, save
 from model.attributes import AttributeColumns
 from model.config import Config
 from model.errors import BundleError, ConfigError, DataError
+from model.mapped import map_array
 from model.semantic_ids import IdSpace
-from model.string_table import StringColumn, StringTable, map_array
+from model.string_table import StringColumn, StringPacker, StringTable
 from model.trie import Trie, build_trie
 
 FORMAT_VERSION = 1
 HEADER_FILE = "catalog.json"
 VERSION_LENGTH = 16
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Item = tuple[str, Mapping[str, Any]]
 
 
@@ -76,7 +78,8 @@ class Catalog:
         codes: ``(m, N, L)`` uint8, the semantic IDs.
         trie: all semantic IDs; items on one leaf stand by popularity.
         popularity: ``(N,)`` int32, how often each item occurs in training.
-        popular: ``(N - D,)`` int32, item indices, the most popular first, equals by id; without deleted ones.
+        rank: ``(N,)`` int32, the place of each item by popularity, equals by id, from 0.
+        popular: ``(N - D,)`` int32, item indices by their rank; without deleted ones.
         deleted: ``(D,)`` int32, items that are gone: they keep their codes for histories and stand not in the trie.
         unavailable: ``(U,)`` int32, items that may not be recommended now.
         live_seq: up to which sequence number the live log is in here.
@@ -91,6 +94,7 @@ class Catalog:
     codes: NDArray[np.uint8]
     trie: Trie
     popularity: NDArray[np.int32]
+    rank: NDArray[np.int32]
     popular: NDArray[np.int32]
     deleted: NDArray[np.int32] = field(default_factory=_no_items)
     unavailable: NDArray[np.int32] = field(default_factory=_no_items)
@@ -131,8 +135,7 @@ class Catalog:
             raise BundleError(f"code {top} occurs, but a level of this ID space has only {space.codes} codes")
         gone, hidden = (_no_items() if items is None else np.unique(items) for items in (deleted, unavailable))
         popular = _by_popularity(counts, item_ids.order)
-        rank = np.empty_like(popular)
-        rank[popular] = np.arange(len(popular), dtype=np.int32)
+        rank = _places(popular)
         return cls(
             space=space,
             space_hash=space_hash,
@@ -145,6 +148,7 @@ class Catalog:
             codes=codes,
             trie=_build_trie(codes, rank, gone),
             popularity=counts,
+            rank=rank,
             popular=popular[~np.isin(popular, gone)] if len(gone) else popular,
             deleted=gone.astype(np.int32),
             unavailable=hidden.astype(np.int32),
@@ -188,16 +192,18 @@ class Catalog:
         header = read_header(folder)
         try:
             attributes = StringColumn.load(folder, "metadata")
+            item_ids, popularity = StringTable.load(folder, "item_ids"), map_array(folder / "popularity.npy")
             catalog = cls(
                 space=header.id_space.space(),
                 space_hash=header.space_hash,
                 version=header.version,
-                item_ids=StringTable.load(folder, "item_ids"),
+                item_ids=item_ids,
                 attributes=attributes,
                 columns=load_columns(folder) if (folder / INDEX_FILE).exists() else _columns(attributes),
                 codes=map_array(folder / "codes.npy"),
                 trie=_load_trie(folder, header),
-                popularity=map_array(folder / "popularity.npy"),
+                popularity=popularity,
+                rank=_load_rank(folder / "rank.npy", popularity, item_ids),
                 popular=map_array(folder / "popular.npy"),
                 deleted=_load_items(folder / "deleted.npy"),
                 unavailable=_load_items(folder / "unavailable.npy"),
@@ -219,6 +225,7 @@ class Catalog:
             "leaf_start": self.trie.leaf_start,
             "leaf_item": self.trie.leaf_item,
             "popularity": self.popularity,
+            "rank": self.rank,
             "popular": self.popular,
             "deleted": self.deleted,
             "unavailable": self.unavailable,
@@ -240,20 +247,15 @@ def read_header(folder: Path) -> CatalogHeader:
 
 def _pack(items: Iterable[Item]) -> tuple[StringTable, StringColumn, AttributeColumns]:
     """Ids and metadata, as JSON and as columns, of items that may only be read once."""
-    ids: list[str] = []
-    columns = ColumnsBuilder()
-
-    def documents() -> Iterator[str]:
-        for item_id, metadata in items:
-            ids.append(item_id)
-            columns.add(metadata)
-            try:
-                yield json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            except (TypeError, ValueError) as error:
-                raise DataError(f"metadata of item {item_id!r} is not JSON: {error}") from error
-
-    attributes = StringColumn.build(documents())
-    return StringTable.build(ids), attributes, columns.build()
+    ids, attributes, columns = StringPacker(), StringPacker(), ColumnsBuilder()
+    for item_id, metadata in items:
+        ids.add(item_id)
+        columns.add(metadata)
+        try:
+            attributes.add(_JSON.encode(metadata))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"metadata of item {item_id!r} is not JSON: {error}") from error
+    return StringTable(*ids.arrays()), StringColumn(*attributes.arrays()), columns.build()
 
 
 def _columns(attributes: StringColumn) -> AttributeColumns:
@@ -267,6 +269,18 @@ def _columns(attributes: StringColumn) -> AttributeColumns:
 def _by_popularity(counts: NDArray[np.int32], by_id: NDArray[np.int32]) -> NDArray[np.int32]:
     """Items ``(N,)`` by descending count, equals in the order of their ids."""
     return by_id[np.argsort(-counts[by_id], kind="stable")]
+
+
+def _places(popular: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The place of each item ``(N,)`` among all items by popularity ``(N,)``."""
+    rank = np.empty_like(popular)
+    rank[popular] = np.arange(len(popular), dtype=np.int32)
+    return rank
+
+
+def _load_rank(path: Path, popularity: NDArray[np.int32], item_ids: StringTable) -> NDArray[np.int32]:
+    """Maps the ranks; those of a catalog that was saved without them are worked out."""
+    return map_array(path) if path.exists() else _places(_by_popularity(popularity, item_ids.order))
 
 
 def _check_sizes(space: IdSpace, codes: NDArray[np.uint8], items: int, counts: int) -> None:

@@ -5,6 +5,7 @@ deleted item keeps its number and its codes, because histories name it, and leav
 :meth:`LiveCatalog.apply` makes another that shares what is the same.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,8 +20,9 @@ from model.attributes import AttributeColumns, Selection
 from model.catalog import Catalog
 from model.filters import Filter
 from model.live_log import LiveItem, Standing
+from model.radix import stable_order
 from model.semantic_ids import IdSpace
-from model.string_table import NO_ROW
+from model.string_index import NO_ROW
 from model.trie import Trie, build_trie
 from model.trie_merge import delete_items, insert_items
 from model.trie_walk import children_of
@@ -119,6 +121,8 @@ class LiveCatalog:
     def codes(self, modality: int, items: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Codes ``(n, L)`` of items ``(n,)``."""
         added = items >= len(self.base)
+        if not added.any():
+            return np.take(self.base.codes[modality], items, axis=0)
         codes = np.empty((len(items), self.space.levels), dtype=np.uint8)
         codes[~added] = self.base.codes[modality, items[~added]]
         codes[added] = self.added_codes[modality, items[added] - len(self.base)]
@@ -236,6 +240,13 @@ class LiveCatalog:
         for item in items:
             draft.change(item)
         return draft.finish(sequence)
+
+    def by_rank(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Items ``(n,)`` in the order of :meth:`rank`."""
+        added = sorted(items[items >= len(self.base)].tolist(), key=self.rank)
+        told = items[items < len(self.base)]
+        told = told[stable_order(self.base.rank[told].view(np.uint32))]
+        return np.insert(told, [bisect_left(told, self.rank(item), key=self.rank) for item in added], added)
 
     def rank(self, item: int) -> tuple[int, bytes]:
         """The order of items on one leaf: by training count, then id."""

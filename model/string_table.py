@@ -1,25 +1,44 @@
-"""Immutable columns of strings that stay on disk: UTF-8 bytes and offsets, memory-mapped, with an index to search by.
+"""Immutable columns of strings that stay on disk: UTF-8 bytes and offsets, memory-mapped, with an index to find them.
 
-At ten million rows a Python list or dict of strings costs gigabytes; these columns cost their bytes, 8 bytes a row for
-the offsets and 4 a row for the index, and processes on one machine share them.
+At ten million rows a Python list or dict of strings costs gigabytes. These columns cost their bytes and 8 a row for the
+offsets, and where strings are looked for, 4 a row for their order and 9 for the index; processes on one machine share
+them.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DataError
+from model.mapped import map_array, map_bytes
+from model.string_index import CROWDED, NO_ROW, UNDECIDED, Packed, StringIndex
 
 KEY_BYTES = 7
-MAX_TOGETHER = 40
-"""Bytes of the longest string that is searched for together with others."""
 FEW = 32
 """Strings that are found faster one by one."""
-AT_ONCE = 1024
-NO_ROW = -1
+
+
+class StringPacker:
+    """Takes strings one by one and keeps no object of any."""
+
+    def __init__(self) -> None:
+        """Begins with none."""
+        self._blob = bytearray()
+        self._ends = array("q", [0])
+
+    def add(self, string: str) -> None:
+        """Takes the next string."""
+        self._blob += string.encode()
+        self._ends.append(len(self._blob))
+
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The bytes ``(T,)`` of all N strings and where each begins ``(N + 1,)``; no more can be added then."""
+        return np.frombuffer(self._blob, dtype=np.uint8), np.frombuffer(self._ends, dtype=np.int64)
 
 
 class StringColumn:
@@ -34,12 +53,10 @@ class StringColumn:
     @classmethod
     def build(cls, strings: Iterable[str]) -> Self:
         """Packs strings, in the order given."""
-        blob = bytearray()
-        ends = [0]
+        packer = StringPacker()
         for string in strings:
-            blob += string.encode()
-            ends.append(len(blob))
-        return cls(np.frombuffer(bytes(blob), dtype=np.uint8), np.array(ends, dtype=np.int64))
+            packer.add(string)
+        return cls(*packer.arrays())
 
     def __len__(self) -> int:
         """N."""
@@ -67,91 +84,73 @@ class StringColumn:
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
         """Maps what :meth:`save` wrote; only the pages that are read come into memory."""
-        return cls(_map_bytes(folder / f"{name}.bin"), map_array(folder / f"{name}.offsets.npy"))
+        return cls(map_bytes(folder / f"{name}.bin"), map_array(folder / f"{name}.offsets.npy"))
 
 
 class StringTable(StringColumn):
     """N distinct strings that can be found by value."""
 
     def __init__(
-        self, blob: NDArray[np.uint8], offsets: NDArray[np.int64], order: NDArray[np.int32] | None = None
+        self,
+        blob: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        order: NDArray[np.int32] | None = None,
+        index: StringIndex | None = None,
     ) -> None:
-        """Wraps a column and the rows in ascending order of their bytes ``(N,)``, which is worked out if not given.
+        """Wraps a column, its rows in ascending order of their bytes ``(N,)``, and its index; makes what is not given.
 
         Raises:
             DataError: if a string occurs twice.
         """
         super().__init__(blob, offsets)
         self.order = self._sort() if order is None else order
+        self.index = StringIndex.build(Packed.column(blob, offsets)) if index is None else index
 
     def find(self, string: str) -> int | None:
-        """The row that holds ``string``, by binary search; ``None`` if there is none."""
+        """The row that holds ``string``; ``None`` if there is none."""
         wanted = string.encode(errors="surrogatepass")
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self.raw(int(self.order[middle])) < wanted:
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(self):
-            return None
-        row = int(self.order[low])
-        return row if self.raw(row) == wanted else None
+        candidates = self.index.candidates(wanted)
+        if len(candidates) > CROWDED:
+            return self._search(wanted)
+        return next((row for row in candidates.tolist() if self.raw(row) == wanted), None)
 
     def find_rows(self, strings: Sequence[str]) -> NDArray[np.int64]:
-        """The row of each string ``(n,)`` int64, -1 of one that does not exist; short ones are searched for at once."""
-        encoded = [string.encode(errors="surrogatepass") for string in strings]
-        together = [
-            place
-            for place, each in enumerate(encoded)
-            if len(encoded) >= FEW and len(self.blob) and len(each) <= MAX_TOGETHER and not each.endswith(b"\0")
-        ]
-        rows = np.full(len(encoded), NO_ROW, dtype=np.int64)
-        # In their order and some at a time, so that what is looked at stays in the processor's cache.
-        together.sort(key=encoded.__getitem__)
-        for start in range(0, len(together), AT_ONCE):
-            places = together[start : start + AT_ONCE]
-            rows[places] = self._find_short([encoded[place] for place in places])
-        for place in set(range(len(encoded))).difference(together):
+        """The row of each string ``(n,)`` int64, NO_ROW of one that does not exist; many are looked for at once."""
+        if len(strings) < FEW:
+            found = (self.find(string) for string in strings)
+            return np.array([NO_ROW if row is None else row for row in found], dtype=np.int64)
+        rows = self.index.find(self.blob, self.offsets, Packed.of(strings))
+        for place in np.flatnonzero(rows == UNDECIDED).tolist():
             row = self.find(strings[place])
             rows[place] = NO_ROW if row is None else row
         return rows
 
     def save(self, folder: Path, name: str) -> None:
-        """Writes ``<name>.bin``, ``<name>.offsets.npy`` and ``<name>.order.npy``."""
+        """Writes ``<name>.bin``, ``<name>.offsets.npy``, ``<name>.order.npy`` and the index."""
         super().save(folder, name)
         np.save(folder / f"{name}.order.npy", self.order)
+        self.index.save(folder, name)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Self:
-        """Maps what :meth:`save` wrote."""
+        """Maps what :meth:`save` wrote; the index of a table that was saved without one is made.
+
+        Raises:
+            ValueError: if the parts are not of one number of strings.
+        """
         column = StringColumn.load(folder, name)
-        return cls(column.blob, column.offsets, map_array(folder / f"{name}.order.npy"))
+        order, index = map_array(folder / f"{name}.order.npy"), StringIndex.load(folder, name)
+        if not len(column) == len(order) == (len(order) if index is None else len(index.rows)):
+            raise ValueError(f"{name} has {len(column)} strings, but order or index are of another number of them")
+        return cls(column.blob, column.offsets, order, index)
 
-    def _find_short(self, strings: list[bytes]) -> NDArray[np.int64]:
-        """Rows of strings ``(n,)`` of at most MAX_TOGETHER bytes, by one binary search for all of them."""
-        # One byte more than the longest, so that a row which only begins with it sorts behind it.
-        width = max(map(len, strings)) + 1
-        wanted = np.array(strings, dtype=f"S{width}")
-        low, high = np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), len(self), dtype=np.int64)
-        for _ in range(len(self).bit_length()):
-            middle = np.minimum((low + high) // 2, len(self) - 1)
-            less = (self._beginnings(self.order[middle], width) < wanted) & (low < high)
-            low, high = np.where(less, middle + 1, low), np.where(less, high, np.minimum(high, middle))
-        rows = self.order[np.minimum(low, len(self) - 1)].astype(np.int64)
-        # Trailing NUL bytes do not count in these comparisons, so the lengths have to agree as well.
-        lengths = np.array([len(string) for string in strings])
-        same = (self._beginnings(rows, width) == wanted) & (self.offsets[rows + 1] - self.offsets[rows] == lengths)
-        return np.where(same, rows, NO_ROW)
-
-    def _beginnings(self, rows: NDArray[np.integer], width: int) -> NDArray[np.bytes_]:
-        """The first ``width`` bytes of each row ``(n,)``."""
-        starts, steps = self.offsets[rows], np.arange(width)
-        taken = self.blob.take(starts[:, None] + steps, mode="clip")
-        taken[steps >= (self.offsets[rows + 1] - starts)[:, None]] = 0
-        beginnings: NDArray[np.bytes_] = taken.view(f"S{width}")[:, 0]
-        return beginnings
+    def _search(self, wanted: bytes) -> int | None:
+        """The row that holds ``wanted``, by binary search."""
+        place = bisect_left(self.order, wanted, key=lambda row: self.raw(int(row)))
+        if place == len(self):
+            return None
+        row = int(self.order[place])
+        return row if self.raw(row) == wanted else None
 
     def _sort(self) -> NDArray[np.int32]:
         """Rows by their bytes: seven bytes at a time, and only rows that still tie are looked at again."""
@@ -189,15 +188,3 @@ class StringTable(StringColumn):
         present = np.clip(ends - starts, 0, KEY_BYTES).astype(np.uint64)
         packed: NDArray[np.uint64] = (keys << np.uint64(8)) | present
         return packed
-
-
-def map_array(path: Path) -> NDArray[Any]:
-    """A saved array, memory-mapped read-only, as a plain ndarray (whose slices are cheaper than a memmap's)."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def _map_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file as bytes, memory-mapped; a file of no bytes cannot be mapped."""
-    if path.stat().st_size == 0:
-        return np.zeros(0, dtype=np.uint8)
-    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import BundleError
+from model.radix import stable_order
 
 BITS_PER_CODE = 8
 MAX_LEVELS = 8
@@ -87,7 +88,8 @@ class Trie:
 
     def parents(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The parent of each node ``(n,)``; every node but the super-root has one."""
-        return np.searchsorted(self.child_start, nodes - 1, side="right").astype(np.int64) - 1
+        edges = (nodes - 1).astype(self.child_start.dtype)  # of another type, numpy would convert the whole trie first
+        return np.searchsorted(self.child_start, edges, side="right").astype(np.int64) - 1
 
     def leaf_ranges(self, nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First leaf and one past the last leaf below each node ``(n,)``; the nodes must be of one depth."""
@@ -121,7 +123,7 @@ def _sort_ids(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]:
     """Distinct IDs as ascending keys ``(K,)``, the items on each leaf ``(K,)``, items in leaf order ``(N,)``."""
     keys = _keys(codes)[by_rank]
-    order = np.argsort(keys, kind="stable")
+    order = stable_order(keys)
     keys = keys[order]
     is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
     starts = np.flatnonzero(is_first)

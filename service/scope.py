@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model.allowed import Allowed
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.live_catalog import LiveCatalog
+from model.string_index import NO_ROW
 from model.trie import Trie, build_trie
 from model.trie_part import edges_of_part
 from service.diversity import Groups
@@ -125,10 +126,13 @@ class ListScope:
     Attributes:
         snapshot: model and catalog.
         popular: items ``(n,)`` that may come back, by popularity, equals by id.
+        cold: whether the search asks which edges lead to no trained item of the whole catalog: only that for new items
+            does.
     """
 
     snapshot: Snapshot
     popular: Items
+    cold: bool = False
 
     @cached_property
     def trie(self) -> Trie:
@@ -141,8 +145,9 @@ class ListScope:
     @cached_property
     def inputs(self) -> TrieInputs:
         """See :class:`Scope`."""
-        whole = self.snapshot.trie
-        cold = edges_of_part(self.trie, self.snapshot.catalog.trie, whole.edge_cold)
+        cold = np.zeros(len(self.trie.child_code), dtype=np.bool_)
+        if self.cold:
+            cold = edges_of_part(self.trie, self.snapshot.catalog.trie, self.snapshot.trie.edge_cold)
         return self.snapshot.engine.place(self.trie, cold)
 
     @property
@@ -160,7 +165,7 @@ class ListScope:
 
     def new_items(self) -> "ListScope":
         """The scope less all items that the generator saw."""
-        return replace(self, popular=self.popular[~self.snapshot.catalog.trained[self.popular]])
+        return replace(self, popular=self.popular[~self.snapshot.catalog.trained[self.popular]], cold=True)
 
     def without(self, items: Sequence[int], groups: Groups) -> "ListScope":
         """See :class:`Scope`."""
@@ -175,13 +180,18 @@ def excluded_items(catalog: LiveCatalog, query: Query, history: Items) -> Items:
 
 def listed_items(catalog: LiveCatalog, query: Query, allow: Sequence[str], excluded: Items) -> tuple[Items, int]:
     """The items of an allow list that the filter and the exclusions leave, by popularity; and how many are unknown."""
-    rows = catalog.find_rows(allow)
-    known, first = np.unique(rows[rows >= 0], return_index=True)
-    names = np.array([allow[place].encode() for place in np.flatnonzero(rows >= 0)[first]], dtype=np.bytes_)
-    standing = ~np.isin(known, excluded) & (catalog.trie.item_leaf[0, known] >= 0)
-    known, names = known[standing], names[standing]
+    rows = np.sort(catalog.find_rows(allow))
+    known = rows[(rows != NO_ROW) & (np.diff(rows, prepend=NO_ROW) > 0)]
+    known = known[~(_in_sorted(known, excluded) | catalog.deleted[known])]
     allowed = catalog.allowed_items(query.filter, known)
     if allowed is not None:
-        known, names = known[allowed], names[allowed]
-    by_popularity = np.lexsort((names, -catalog.popularity[known]))
-    return known[by_popularity], int((rows < 0).sum())
+        known = known[allowed]
+    return catalog.by_rank(known), int((rows == NO_ROW).sum())
+
+
+def _in_sorted(items: Items, few: Items) -> NDArray[np.bool_]:
+    """Which of ``items`` ``(n,)``, ascending and distinct, are among others, at a cost that follows the others."""
+    found = np.zeros(len(items) + 1, dtype=np.bool_)
+    places = np.searchsorted(items, few)
+    found[places[few == np.append(items, NO_ROW)[places]]] = True
+    return found[:-1]

@@ -1,5 +1,6 @@
 """Columns hold what the items say, by type, in the arrays that are saved, and say what there is."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,15 @@ def test_a_column_takes_some_items_in_any_order() -> None:
     assert column is not None
     taken = column.take(np.array([1, 2, 0, 1]))
     assert (taken.rows.tolist(), taken.values.tolist()) == ([0, 2, 2, 3], [1, 0, 1, 1])
+
+
+def test_the_values_of_a_few_items_cost_nothing_of_the_columns_size() -> None:
+    """Numbers of another type than the column's made numpy convert all of it for every allow list with a filter."""
+    column = build([{"price": number} for number in range(20_000)]).column("price", Kind.NUMBER)
+    assert column is not None
+    tracemalloc.start()
+    taken = column.take(np.array([5, 19_999], dtype=np.int64))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000
+    assert taken.values.tolist() == [5.0, 19_999.0]

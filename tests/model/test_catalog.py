@@ -39,7 +39,7 @@ def test_a_saved_catalog_is_the_same_after_loading(tmp_path: Path) -> None:
     assert (loaded.space, loaded.space_hash, loaded.version) == (SPACE, "s", built.version)
     assert [loaded.item_ids[item] for item in range(len(loaded))] == ["b", "a", "c"]
     assert [loaded.metadata(item) for item in range(3)] == [metadata for _, metadata in ITEMS]
-    for name in ("codes", "popularity", "popular"):
+    for name in ("codes", "popularity", "rank", "popular"):
         assert getattr(loaded, name).tolist() == getattr(built, name).tolist()
     for name in ("child_start", "child_code", "depth_start", "leaf_start", "leaf_item"):
         array = getattr(loaded.trie, name)
@@ -53,6 +53,13 @@ def test_columns_are_there_after_loading_and_for_a_catalog_saved_without_them(tm
     for _ in range(2):
         assert rule.mask(Catalog.load(tmp_path).columns).tolist() == [False, True, False]
         (tmp_path / "attributes.json").unlink(missing_ok=True)
+
+
+def test_ranks_follow_popularity_then_id_deleted_items_included_and_with_or_without_their_file(tmp_path: Path) -> None:
+    Catalog.build(SPACE, CODES, ITEMS, np.array([5, 5, 7]), "s", deleted=np.array([2])).save(tmp_path)
+    for _ in range(2):
+        assert Catalog.load(tmp_path).rank.tolist() == [2, 1, 0]
+        (tmp_path / "rank.npy").unlink(missing_ok=True)
 
 
 def test_damaged_columns_are_named(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_however_items_come_the_catalog_is_that_of_all_of_them(data: st.DataObje
         if ids[row] in latest:
             assert bool(live.deleted[found]) == latest[ids[row]].deleted
     assert sorted(live.popular.tolist()) == np.flatnonzero(~live.deleted).tolist()
+    some = np.array(data.draw(st.permutations(range(len(live))))[: len(live) // 2 + 1])
+    assert live.by_rank(some).tolist() == sorted(some.tolist(), key=live.rank)
 
 
 BASE = np.array([[[0, 1], [0, 2], [3, 3]], [[1, 1], [2, 0], [2, 2]]], dtype=np.uint8)

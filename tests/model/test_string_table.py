@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import DataError
+from model.string_hash import LONG
+from model.string_index import NO_ROW
 from model.string_table import StringColumn, StringTable
 
 strings = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("a\0")), max_size=30)
@@ -41,7 +43,8 @@ def test_a_string_that_occurs_twice_is_refused(rows: list[str]) -> None:
 @pytest.mark.parametrize("rows", [["b", "ä€", ""], [""], []])
 def test_a_saved_table_is_the_same_after_loading(tmp_path: Path, rows: list[str]) -> None:
     StringTable.build(rows).save(tmp_path, "ids")
-    assert {path.name for path in tmp_path.iterdir()} == {"ids.bin", "ids.offsets.npy", "ids.order.npy"}
+    parts = {"bin", "offsets.npy", "order.npy", "index.starts.npy", "index.rows.npy", "index.tags.npy"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"ids.{part}" for part in parts}
     table = StringTable.load(tmp_path, "ids")
     assert [table[row] for row in range(len(table))] == rows
     assert [table.find(row) for row in rows] == list(range(len(rows)))
@@ -60,17 +63,44 @@ def test_finding_many_keeps_the_order_and_marks_the_unknown() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(rows=distinct_strings, others=st.lists(strings, max_size=10), length=st.sampled_from([0, 35, 60]))
-def test_many_strings_at_once_are_found_like_one_by_one(rows: list[str], others: list[str], length: int) -> None:
-    """Prefixes of different lengths put strings on both sides of the bound up to which they are searched together."""
-    table = StringTable.build([*rows, *("p" * length + row for row in rows if length)])
-    wanted = ["p" * (length if place % 2 else 0) + string for place, string in enumerate((rows + others) * 2)] * 20
-    found = [table.find(string) for string in wanted]
-    assert table.find_rows(wanted).tolist() == [-1 if row is None else row for row in found]
+@given(
+    rows=distinct_strings,
+    others=st.lists(strings, max_size=10),
+    length=st.sampled_from([0, 7, 35, LONG - 4, LONG]),
+    repeats=st.sampled_from([1, 20]),
+)
+def test_many_strings_at_once_are_found_as_a_dict_finds_them(
+    rows: list[str], others: list[str], length: int, repeats: int
+) -> None:
+    """Prefixes of different lengths put strings on both sides of the bound up to which they are compared by words."""
+    there = [*rows, *("p" * length + row for row in rows if length)]
+    expected = {string: row for row, string in enumerate(there)}
+    wanted = ["p" * (length if place % 2 else 0) + string for place, string in enumerate((rows + others) * 2)] * repeats
+    table = StringTable.build(there)
+    assert table.find_rows(wanted).tolist() == [expected.get(string, NO_ROW) for string in wanted]
+    assert [table.find(string) for string in wanted] == [expected.get(string) for string in wanted]
+
+
+def test_a_table_that_was_saved_without_its_index_is_indexed_when_it_is_loaded(tmp_path: Path) -> None:
+    rows = [f"item-{row}" for row in range(100)]
+    StringTable.build(rows).save(tmp_path, "ids")
+    for path in tmp_path.glob("ids.index.*"):
+        path.unlink()
+    assert StringTable.load(tmp_path, "ids").find_rows([*rows, "x"]).tolist() == [*range(100), NO_ROW]
+
+
+@pytest.mark.parametrize("part", ["order", "index.rows"])
+def test_parts_of_two_tables_are_refused(tmp_path: Path, part: str) -> None:
+    StringTable.build(["a", "b", "c"]).save(tmp_path, "ids")
+    np.save(tmp_path / f"ids.{part}.npy", np.zeros(2, dtype=np.int32))
+    with pytest.raises(ValueError, match="3 strings"):
+        StringTable.load(tmp_path, "ids")
 
 
 def test_a_lone_surrogate_is_unknown_rather_than_an_error() -> None:
-    assert StringTable.build(["a"]).find("\ud800") is None
+    table = StringTable.build(["a"])
+    assert table.find("\ud800") is None
+    assert table.find_rows(["\ud800", "a"] * 40).tolist() == [NO_ROW, 0] * 40
 
 
 @pytest.mark.parametrize("row", [-1, 2])

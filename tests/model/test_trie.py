@@ -1,5 +1,7 @@
 """The trie's arrays hold exactly the semantic IDs that they were built from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,3 +90,15 @@ def test_a_large_random_trie_costs_little_more_than_its_ids() -> None:
 def test_an_empty_catalog_is_refused() -> None:
     with pytest.raises(BundleError, match="no trie"):
         build_trie(np.zeros((1, 0, 4), dtype=np.uint8))
+
+
+def test_climbing_from_a_few_nodes_costs_nothing_of_the_tries_size() -> None:
+    """Numbers of another type than the trie's made numpy convert all of it, 8 bytes a node, for every request."""
+    trie = build_trie(np.random.default_rng(0).integers(0, 256, (1, 50_000, 4), dtype=np.uint8))
+    nodes = trie.first_leaf + np.arange(3, dtype=np.int64)
+    tracemalloc.start()
+    parents = trie.parents(nodes)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000 < len(trie.child_start)
+    assert (trie.child_start[parents] < nodes).all()
