@@ -9,27 +9,26 @@ holds the item from that moment on, in its trie too.
 import argparse
 import json
 import logging
-import os
 import shutil
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import numpy as np
 
+from benchmarks.server_process import serving
 from model.bundle import Bundle, write_bundle
 from model.catalog import Catalog
 from model.live_catalog import LiveCatalog
 from model.live_log import LiveItem
 from model.trie import build_trie
 from tests.live_bundles import inputs_of, write_live_bundle
-from tests.servers import free_port, spawn, start_valkey
+from tests.servers import start_valkey
 
 LEVELS, CODES = 4, 256
 
@@ -94,38 +93,6 @@ def write_large_bundle(folder: Path, small: Bundle, items: int) -> Path:
     return folder
 
 
-@contextmanager
-def server(folder: Path, bundle: Path, redis_url: str) -> Iterator[str]:
-    """A server process, ready, and its address."""
-    folder.mkdir()
-    port = free_port()
-    settings = {
-        "REDIS_URL": redis_url,
-        "MACREC_BUNDLE": str(bundle),
-        "MACREC_CATALOG_CACHE": str(folder / "cache"),
-        "MACREC_LOG_LEVEL": "WARNING",
-        "MACREC_PORT": str(port),
-        "MACREC_WORKERS": "1",
-    }
-    process = spawn([sys.executable, "-m", "service"], folder / "service.log", env={**os.environ, **settings})
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 300
-        while True:
-            try:
-                if httpx.get(f"{url}/readyz").is_success:
-                    break
-            except httpx.TransportError:
-                pass
-            if time.monotonic() > deadline:
-                raise TimeoutError((folder / "service.log").read_text())
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
 def measure_visibility(urls: list[str], upserts: int) -> dict[str, dict[str, float]]:
     """Milliseconds from sending an item to the first server until the answer, and until each server serves it."""
     seen: dict[str, list[float]] = {"answered": [], "first": [], "second": []}
@@ -174,9 +141,8 @@ def main() -> None:
             valkey_folder.mkdir()
             with ExitStack() as stack:
                 valkey = stack.enter_context(start_valkey(valkey_folder))
-                urls = [
-                    stack.enter_context(server(folder / f"{place}-{items}", bundle, valkey.url)) for place in ("a", "b")
-                ]
+                settings = {"REDIS_URL": valkey.url, "MACREC_BUNDLE": str(bundle)}
+                urls = [stack.enter_context(serving(folder / f"{place}-{items}", settings)).url for place in ("a", "b")]
                 _print({"benchmark": "live_items.serve", "items": items, **measure_visibility(urls, arguments.upserts)})
 
 

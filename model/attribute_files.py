@@ -93,12 +93,14 @@ class ColumnsBuilder:
         """Begins with no item."""
         self._size = 0
         self._columns: dict[str, dict[Kind, _GrowingColumn]] = {}
+        self._by_type: dict[tuple[str, type], _GrowingColumn] = {}
 
     def add(self, metadata: Mapping[str, Any]) -> None:
         """Takes the next item."""
         for name, value in attributes_of(metadata).items():
             for part in values_of(value):
-                column = self._column(name, kind_of(part))
+                by_type = (name, type(part))
+                column = self._by_type.get(by_type) or self._meet(name, part)
                 if column is not None and len(column.words) <= MAX_WORDS:
                     column.add(self._size, part)
         self._size += 1
@@ -123,16 +125,14 @@ class ColumnsBuilder:
         }
         return AttributeColumns(self._size, columns, summaries, words)
 
-    def _column(self, name: str, kind: Kind) -> _GrowingColumn | None:
-        """The column that a value belongs to; None for names beyond the bound."""
-        kinds = self._columns.get(name)
-        if kinds is None:
-            if len(self._columns) >= MAX_ATTRIBUTES:
-                return None
-            kinds = self._columns[name] = {}
-        if kind not in kinds:
-            kinds[kind] = _GrowingColumn(kind)
-        return kinds[kind]
+    def _meet(self, name: str, value: Value) -> _GrowingColumn | None:
+        """The column that a value of a type that the attribute did not have yet belongs to; None beyond the bound."""
+        if name not in self._columns and len(self._columns) >= MAX_ATTRIBUTES:
+            return None
+        kind = kind_of(value)
+        column = self._columns.setdefault(name, {}).setdefault(kind, _GrowingColumn(kind))
+        self._by_type[name, type(value)] = column
+        return column
 
 
 def save_columns(columns: AttributeColumns, folder: Path) -> None:

@@ -28,6 +28,8 @@ NESTED = "attributes"
 NOT_ATTRIBUTES = frozenset({"title", "text", "image"})
 SHOWN = 20
 """Values that a summary lists."""
+# Millions of values are asked for their type, and making ``str | bool`` each time takes longer than asking.
+_PLAIN, _NUMBERS, _LISTS = (str, bool), (int, float), (list, tuple)
 
 
 class Kind(StrEnum):
@@ -41,19 +43,22 @@ class Kind(StrEnum):
 def attributes_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of one item by their names, with values as they stand in its metadata."""
     nested = metadata.get(NESTED)
-    fields = metadata
+    fields = dict(metadata)
     if isinstance(nested, Mapping):
-        fields = {**nested, **{name: value for name, value in metadata.items() if name != NESTED}}
-    return {name: value for name, value in fields.items() if name not in NOT_ATTRIBUTES}
+        del fields[NESTED]
+        fields = {**nested, **fields}
+    for name in NOT_ATTRIBUTES:
+        fields.pop(name, None)
+    return fields
 
 
 def values_of(value: Any) -> tuple[Value, ...]:
     """The distinct values that one attribute of an item has, none for what is no value."""
-    if isinstance(value, str | bool):
+    if isinstance(value, _PLAIN):
         return (value,)
-    if isinstance(value, int | float):
+    if isinstance(value, _NUMBERS):
         return _number(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return tuple(dict.fromkeys(part for part in value if isinstance(part, str)))
     return ()
 
