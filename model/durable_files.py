@@ -2,22 +2,28 @@
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from model.errors import MacrecError
+
 
 def write_durably(path: Path, chunks: Iterable[bytes]) -> None:
     """Writes ``path`` under a temporary name, syncs it to the disk and renames it; makes the folders that it needs.
 
+    The temporary name is ``.NAME.*.partial`` and nobody else's: processes of two containers may have one number. A
+    killed writer leaves it behind.
+
     Raises:
         OSError: if the disk is full or the folder cannot be written; ``path`` is then as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
@@ -28,8 +34,20 @@ def write_durably(path: Path, chunks: Iterable[bytes]) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` and those above it, as far as they are missing, and their names durable.
+
+    Raises:
+        OSError: if one cannot be made.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
-    """Makes the names in ``folder`` durable: a rename survives a power cut only when its folder was synced."""
+    """Makes the names in ``folder`` durable: a new file or a rename survives a power cut only when it was synced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -39,7 +57,12 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on the file ``path``, made if need be; the kernel frees it when the holder dies."""
+    """Holds an exclusive lock on the file ``path``, made if need be; the kernel frees it when the holder dies.
+
+    Raises:
+        OSError: if the file or its folder cannot be made.
+    """
+    make_folder(path.parent)
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -61,3 +84,12 @@ def try_lock(path: Path) -> BinaryIO | None:
         file.close()
         return None
     return file
+
+
+@contextmanager
+def named_errors(kind: type[MacrecError], what: str) -> Iterator[None]:
+    """Raises what the disk refuses as a ``kind`` that says ``what`` cannot be used, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what} cannot be used: {error}") from error

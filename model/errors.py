@@ -21,6 +21,10 @@ class RegistryError(MacrecError):
     """A registry of catalog versions that cannot be reached, refuses, or has nothing to give."""
 
 
+class OvertakenError(RegistryError):
+    """Somebody else released meanwhile, so that what was made from the release before would undo that."""
+
+
 class LiveLogError(MacrecError):
     """A live log that cannot be reached, refuses, or is damaged; what was sent to it may or may not be stored."""
 

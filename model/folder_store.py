@@ -8,13 +8,13 @@ releases.json                every release that was made current, oldest first; 
 import json
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from model.durable_files import locked, write_durably
+from model.durable_files import locked, named_errors, write_durably
 from model.errors import BundleError, RegistryError
 from model.release import Release, VersionKey
 
@@ -33,7 +33,7 @@ class FolderStore:
 
     def write_chunk(self, sha256: str, chunk: bytes) -> None:
         """Writes a chunk as a file of its own."""
-        with self._named_errors():
+        with self._errors():
             write_durably(self._chunk(sha256), [chunk])
 
     def read_chunk(self, sha256: str) -> bytes | None:
@@ -46,7 +46,8 @@ class FolderStore:
 
     def known(self) -> list[VersionKey]:
         """All versions with a manifest."""
-        paths = (self._folder / "manifests").glob("*/[!.]*.json")
+        with self._errors():
+            paths = list((self._folder / "manifests").glob("*/[!.]*.json"))
         return [VersionKey.of(path.parent.name, path.stem) for path in paths]
 
     def current(self) -> Release | None:
@@ -98,14 +99,22 @@ class FolderStore:
                 self._manifest(key).unlink()
         return forgotten
 
-    def sweep(self, in_use: Collection[str], unused_seconds: float) -> int:
-        """Deletes the chunks that nobody needs and what killed writers left behind, by the time of the last write."""
+    def sweep(self, in_use: Callable[[], Collection[str]], unused_seconds: float) -> int:
+        """Deletes the chunks that nobody needs and what killed writers left behind, by the time of the last write.
+
+        Nothing is released meanwhile.
+        """
+        chunks = self._folder / "chunks"
+        if not chunks.exists():
+            return 0
         deleted = 0
-        with self._named_errors():
-            for path in (self._folder / "chunks").glob("*"):
-                if path.name not in in_use and path.stat().st_mtime <= time.time() - unused_seconds:
-                    path.unlink()
-                    deleted += 1
+        with self._locked():
+            needed, latest = in_use(), time.time() - unused_seconds
+            for path in chunks.glob("*"):
+                with suppress(FileNotFoundError):  # a half that has just become a chunk
+                    if path.name not in needed and path.stat().st_mtime <= latest:
+                        path.unlink()
+                        deleted += 1
         return deleted
 
     def wait(self, seconds: float) -> None:
@@ -123,8 +132,9 @@ class FolderStore:
         return self._folder / "manifests" / key.kind / f"{key.version}.json"
 
     def _read(self, path: Path) -> bytes | None:
-        with self._named_errors():
-            return path.read_bytes() if path.exists() else None
+        with self._errors(), suppress(FileNotFoundError):
+            return path.read_bytes()
+        return None
 
     def _read_releases(self) -> list[Release]:
         try:
@@ -139,12 +149,8 @@ class FolderStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keeps other publishers away."""
-        with self._named_errors(), locked(self._folder / ".lock"):
+        with self._errors(), locked(self._folder / ".lock"):
             yield
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RegistryError(f"the registry folder {self._folder} cannot be used: {error}") from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return named_errors(RegistryError, f"the registry folder {self._folder}")

@@ -11,7 +11,7 @@ with the manifests and the message. The server must not evict keys (``maxmemory-
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +36,8 @@ POINTER_SECONDS = 2.0
 
 _TICK = 0.25
 """Seconds after which a thread that waits for a message notices that the store was closed."""
+
+_OVERTAKEN = -1
 
 _RELEASE = """
 if (redis.call('LINDEX', KEYS[2], -1) or '') ~= ARGV[2] then return 'overtaken' end
@@ -77,6 +79,7 @@ end
 return forgotten
 """
 _SWEEP = """
+if (redis.call('LINDEX', KEYS[2], -1) or '') ~= ARGV[2] then return -1 end
 local idle = redis.call('OBJECT', 'IDLETIME', KEYS[1])
 if idle and idle >= tonumber(ARGV[1]) then return redis.call('UNLINK', KEYS[1]) end
 return 0
@@ -125,9 +128,8 @@ class RedisStore:
 
     def current(self) -> Release | None:
         """The last release."""
-        with self._named_errors():
-            text = _bytes(self._pointer_client.lindex(RELEASES, -1))
-        return None if text is None else Release.parse(text)
+        text = self._pointer()
+        return Release.parse(text) if text else None
 
     def release(
         self, release: Release, manifests: Mapping[VersionKey, bytes], chunks: Collection[str], after: Release | None
@@ -156,13 +158,20 @@ class RedisStore:
             forgotten: Any = self._client.eval(_FORGET, 2, MANIFESTS, RELEASES, keep)
         return [VersionKey.parse(_text(key)) for key in forgotten]
 
-    def sweep(self, in_use: Collection[str], unused_seconds: float) -> int:
-        """Deletes the chunks that nobody needs, judging each at the moment of its deletion."""
-        deleted = 0
+    def sweep(self, in_use: Callable[[], Collection[str]], unused_seconds: float) -> int:
+        """Deletes the chunks that nobody needs, judging each at the moment of its deletion.
+
+        A release that comes meanwhile makes it ask again what is needed, before it deletes anything more.
+        """
+        deleted, pointer, needed = 0, self._pointer(), in_use()
         with self._named_errors():
             for key in self._client.scan_iter(f"{CHUNK}*", count=1000):
-                if _text(key).removeprefix(CHUNK) not in in_use:
-                    deleted += int(str(self._client.eval(_SWEEP, 1, key, unused_seconds)))
+                while _text(key).removeprefix(CHUNK) not in needed:
+                    swept = int(str(self._client.eval(_SWEEP, 2, key, RELEASES, unused_seconds, pointer)))
+                    if swept != _OVERTAKEN:
+                        deleted += swept
+                        break
+                    pointer, needed = self._pointer(), in_use()
         return deleted
 
     def wait(self, seconds: float) -> None:
@@ -184,6 +193,11 @@ class RedisStore:
             self._hang_up()
         self._client.close()
         self._pointer_client.close()
+
+    def _pointer(self) -> bytes:
+        """The current release as it is stored, nothing before the first."""
+        with self._named_errors():
+            return _bytes(self._pointer_client.lindex(RELEASES, -1)) or b""
 
     def _listen(self) -> PubSub:
         """The subscription; a lost one is renewed, and what was said meanwhile is found by looking."""

@@ -12,13 +12,13 @@ release names both.
 
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from model.bundle import CATALOG_FOLDER, Bundle
-from model.durable_files import sync_folder, write_durably
-from model.errors import BundleError, RegistryError
+from model.durable_files import named_errors, sync_folder, write_durably
+from model.errors import BundleError, OvertakenError, RegistryError
 from model.folder_store import FolderStore
 from model.published import CHUNK_BYTES, Published, StoredFile, read_chunks, version_in
 from model.redis_store import RedisStore
@@ -66,8 +66,11 @@ class Store(Protocol):
     def forget(self, keep: int) -> list[VersionKey]:
         """In one atomic step, drops all releases but the last ``keep``, and the manifests that none of these names."""
 
-    def sweep(self, in_use: Collection[str], unused_seconds: float) -> int:
-        """Deletes chunks that are not ``in_use`` and were not touched for a while; returns how many."""
+    def sweep(self, in_use: Callable[[], Collection[str]], unused_seconds: float) -> int:
+        """Deletes chunks that are not ``in_use`` and were not touched for a while; returns how many.
+
+        What is in use is asked for so that a release which comes meanwhile loses nothing.
+        """
 
     def wait(self, seconds: float) -> None:
         """Returns after ``seconds``, or as soon as a release is announced, if announcements arrive at all."""
@@ -95,21 +98,31 @@ class Registry:
         self._store = store
         self._chunk_bytes = chunk_bytes
 
-    def publish(self, bundle: Path | None = None, catalog: Path | None = None) -> Release:
+    def publish(
+        self, bundle: Path | None = None, catalog: Path | None = None, *, replaces: Release | None = None
+    ) -> Release:
         """Stores what lies in the folders and makes it the current release.
 
         A bundle alone is released with the catalog that it was exported with; a catalog alone with the bundle of the
         release before, if there is one. Publishing the same content again gives the same versions and writes it anew,
         which mends lost chunks.
 
+        Args:
+            bundle: folder of a bundle, or None.
+            catalog: folder of a catalog, or None.
+            replaces: the release that the content was made from; any, if not given.
+
         Raises:
             BundleError: if a part is damaged, or the parts are of two ID spaces; nothing is released then.
+            OvertakenError: if the current release is not ``replaces``; nothing is released then.
         """
         versions = self._store_folders(bundle, catalog)
         manifests = {version.key: version.model_dump_json().encode() for version in versions}
         chunks = set().union(*(version.chunks for version in versions))
         while True:
             current = self._store.current()
+            if replaces is not None and current != replaces:
+                raise OvertakenError(f"{current} was released after {replaces}, which this was made from; do it again")
             release = self._next_release(versions, current)
             if self._store.release(release, manifests, chunks, current):
                 return release
@@ -158,7 +171,7 @@ class Registry:
 
     def versions(self) -> list[Published]:
         """All versions in the store, the oldest publication first."""
-        return sorted(map(self.describe, self._store.known()), key=lambda version: (version.published, version.kind))
+        return sorted(self._described(), key=lambda version: (version.published, version.kind))
 
     def rollback(self) -> Release:
         """Makes the release current that was so before the current one; returns it.
@@ -177,8 +190,7 @@ class Registry:
         or read, because a publisher that has not finished has named them nowhere yet. What a killed one left goes then.
         """
         forgotten = self._store.forget(max(keep, 1))
-        in_use = set().union(*(self.describe(key).chunks for key in self._store.known()))
-        return Collected(forgotten, self._store.sweep(in_use, unfinished_seconds))
+        return Collected(forgotten, self._store.sweep(self._chunks_in_use, unfinished_seconds))
 
     def close(self) -> None:
         """Ends waiting and frees the store's connections."""
@@ -191,14 +203,17 @@ class Registry:
         if bundle is not None:
             verified = Bundle.load(bundle, with_catalog=catalog is None)
             folders.append(bundle)
-            versions.append(Published.of_bundle(verified, self._chunk_bytes))
+            with named_errors(BundleError, f"bundle {bundle}"):
+                versions.append(Published.of_bundle(verified, self._chunk_bytes))
             catalog = catalog or bundle / CATALOG_FOLDER
         assert catalog is not None, "there is nothing to publish without a bundle or a catalog"
         folders.append(catalog)
-        versions.append(Published.of_catalog(catalog, self._chunk_bytes))
+        with named_errors(BundleError, f"catalog {catalog}"):
+            versions.append(Published.of_catalog(catalog, self._chunk_bytes))
         _check_spaces(versions[0], versions[-1])
         for version, folder in zip(versions, folders, strict=True):
-            self._write(version, folder)
+            with named_errors(BundleError, str(folder)):
+                self._write(version, folder)
         return versions
 
     def _write(self, version: Published, folder: Path) -> None:
@@ -217,6 +232,16 @@ class Registry:
             return Release(bundle=None, catalog=catalog.version)
         _check_spaces(self.describe(VersionKey.of("bundle", current.bundle)), catalog)
         return Release(bundle=current.bundle, catalog=catalog.version)
+
+    def _described(self) -> Iterator[Published]:
+        """The manifests of all versions, but of those that garbage collection removes meanwhile."""
+        for key in self._store.known():
+            manifest = self._store.read_manifest(key)
+            if manifest is not None:
+                yield Published.parse(key, manifest)
+
+    def _chunks_in_use(self) -> set[str]:
+        return set().union(*(version.chunks for version in self._described()))
 
     def _chunks(self, file: StoredFile) -> Iterator[bytes]:
         for number, sha256 in enumerate(file.chunks):

@@ -10,11 +10,11 @@ of a process that dies.
 import fcntl
 import os
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from model.durable_files import locked, write_durably
+from model.durable_files import locked, make_folder, named_errors, write_durably
 from model.errors import RegistryError
 from model.registry import Registry
 from model.release import Release, VersionKey
@@ -41,12 +41,12 @@ class VersionCache:
             BundleError: if the version is damaged, incomplete or unknown.
         """
         target = self._path(key)
-        with self._named_errors():
+        with self._errors():
             while key not in self._held:
                 if (descriptor := _hold(target)) is not None:
                     self._held[key] = descriptor
                     break
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent)
                 with self._locked():
                     if not target.exists():
                         registry.download(key, target, share)
@@ -62,7 +62,7 @@ class VersionCache:
         """Lets go of all versions but ``keys``, and removes what no process needs any more."""
         for key in self._held.keys() - set(keys):
             os.close(self._held.pop(key))
-        with self._named_errors(), self._locked():
+        with self._errors(), self._locked():
             for kind in ("bundle", "catalog"):
                 self._prune(self._folder / kind)
 
@@ -73,13 +73,13 @@ class VersionCache:
 
     def remember(self, release: Release) -> None:
         """Notes what is served."""
-        with self._named_errors():
+        with self._errors():
             write_durably(self._folder / "released.json", [release.dump()])
 
     def remembered(self) -> Release | None:
         """What was served last, if anything ever was."""
         path = self._folder / "released.json"
-        with self._named_errors():
+        with self._errors():
             return Release.parse(path.read_bytes()) if path.exists() else None
 
     def _path(self, key: VersionKey) -> Path:
@@ -94,19 +94,12 @@ class VersionCache:
             with suppress(PermissionError):  # another user's, who removes it
                 _remove_unused(path)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         """Keeps other downloads and removals away."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._folder / ".lock"):
-            yield
+        return locked(self._folder / ".lock")
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RegistryError(f"the cache {self._folder} cannot be written: {error}") from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return named_errors(RegistryError, f"the cache {self._folder}")
 
 
 def _hold(folder: Path) -> int | None:

@@ -1,5 +1,6 @@
 """Two tiny bundles, and a Valkey for those who leave it alive."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,17 @@ def valkey(shared_valkey: Valkey) -> Valkey:
     with Redis.from_url(shared_valkey.url) as client:
         client.flushall()
     return shared_valkey
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers (inodes) of the files and folders that were synced to the disk since the test began."""
+    seen: list[int] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        seen.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return seen

@@ -1,14 +1,16 @@
 """Publishing, fetching, rolling back and collecting garbage, the same for both stores."""
 
+import shutil
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from model.errors import BundleError, ConfigError, RegistryError
+from model.errors import BundleError, ConfigError, OvertakenError, RegistryError
 from model.folder_store import FolderStore
 from model.redis_store import RELEASES, RedisStore
 from model.registry import Registry, open_registry
@@ -167,7 +169,7 @@ def test_a_chunk_that_vanishes_while_it_is_published_is_not_released(
     current = registry._store.current
 
     def collect_then_look() -> Release | None:
-        registry._store.sweep((), 0)
+        registry._store.sweep(tuple, 0)
         return current()
 
     monkeypatch.setattr(registry._store, "current", collect_then_look)
@@ -268,7 +270,7 @@ def test_a_damaged_chunk_is_refused_and_mended_by_publishing(
         case "truncate":
             registry._store.write_chunk(file.chunks[-1], chunk[:-1])
         case _:
-            registry._store.sweep(set(file.chunks[:-1]), 0)
+            registry._store.sweep(lambda: set(file.chunks[:-1]), 0)
 
     with pytest.raises(BundleError, match=f"chunk .* of {file.name}.*publish it again"):
         download(registry, "catalog", release.catalog, tmp_path / "cache")
@@ -291,3 +293,70 @@ def test_a_pointer_that_makes_no_sense_is_named(valkey: Valkey, old: Path, tmp_p
 def test_a_url_that_makes_no_sense_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="no Redis URL"):
         open_registry("redis://127.0.0.1:no-port/0")
+
+
+def test_a_release_that_comes_while_garbage_is_swept_keeps_its_chunks(
+    registry: Registry, old: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its publisher took longer than chunks without a manifest are left alone."""
+    registry.publish(old)
+    in_use = registry._chunks_in_use
+    publishers: list[threading.Thread] = []
+
+    def publish() -> None:
+        with suppress(RegistryError):  # swept before it was released, and told so
+            registry.publish(new)
+
+    def look_then_be_overtaken() -> set[str]:
+        found = in_use()
+        if not publishers:
+            publishers.append(threading.Thread(target=publish))
+            publishers[0].start()
+            publishers[0].join(1)
+        return found
+
+    monkeypatch.setattr(registry, "_chunks_in_use", look_then_be_overtaken)
+    registry.collect_garbage(keep=1, unfinished_seconds=0)
+    publishers[0].join()
+    current = registry.current()
+    assert current is not None
+    for key in current.keys:
+        download(registry, key.kind, key.version, tmp_path / "fetched")
+
+
+def test_a_release_that_was_made_from_another_one_replaces_no_later_one(
+    registry: Registry, old: Path, tmp_path: Path
+) -> None:
+    first = registry.publish(old)
+    later = registry.publish(catalog=save_catalog(tmp_path / "later", seed=3))
+    mine = save_catalog(tmp_path / "mine", seed=4)
+    with pytest.raises(OvertakenError, match="do it again"):
+        registry.publish(catalog=mine, replaces=first)
+    assert registry.current() == later
+    assert registry.publish(catalog=mine, replaces=later).catalog == catalog_of(mine)
+
+
+def test_a_version_that_is_removed_while_others_are_listed_is_passed_over(
+    registry: Registry, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = registry.publish(old)
+    known = registry._store.known
+    monkeypatch.setattr(registry._store, "known", lambda: [VersionKey("catalog", "0" * 16), *known()])
+    assert {version.key for version in registry.versions()} == set(release.keys)
+    assert registry._chunks_in_use() == {chunk for version in registry.versions() for chunk in version.chunks}
+
+
+def test_a_folder_that_vanishes_while_it_is_published_is_named(
+    registry: Registry, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = registry.publish(old)
+    write = registry._store.write_chunk
+
+    def write_and_lose(sha256: str, chunk: bytes) -> None:
+        write(sha256, chunk)
+        shutil.rmtree(new, ignore_errors=True)
+
+    monkeypatch.setattr(registry._store, "write_chunk", write_and_lose)
+    with pytest.raises(BundleError, match="cannot be used"):
+        registry.publish(new)
+    assert registry.current() == before
