@@ -61,7 +61,7 @@ class Book:
 
     def mark(self, item_id: str, mark: Mark, standing: Standing | None, floor: int) -> tuple[Written, Record] | None:
         """What a mark does; None for an item that nobody knows, or that is deleted."""
-        if item_id not in self.records and standing is None:
+        if standing is None and not self._has_heard_of(item_id):
             return None
         before = self._record(item_id, standing or Standing())
         if before.deleted and mark != "delete":
@@ -104,6 +104,8 @@ class Book:
 
     def _after(self, sequence: int, space_hash: str) -> Iterator[LiveItem]:
         for record in reversed(self.records.values()):
+            if not record.sequence:
+                continue
             if record.sequence <= sequence:
                 return
             leaves = record.codes.get(space_hash)
@@ -119,7 +121,7 @@ class Book:
     def _record(self, item_id: str, standing: Standing) -> Record:
         """The latest record of an item, or what stands for one that the book has not heard of."""
         known = self.records.get(item_id)
-        if known is not None:
+        if known is not None and known.sequence:
             return known
         return Record(
             item=item_id,
@@ -128,8 +130,13 @@ class Book:
             deleted=standing.deleted,
             available=standing.available,
             inputs=None,
-            codes={},
+            codes={} if known is None else known.codes,
         )
+
+    def _has_heard_of(self, item_id: str) -> bool:
+        """Whether an item ever changed; one that only claimed codes has the number 0."""
+        known = self.records.get(item_id)
+        return known is not None and known.sequence > 0
 
     def _leaves(self, record: Record, claim: Claim) -> list[bytes]:
         """The leaf that the item has or gets in each modality."""

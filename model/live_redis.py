@@ -10,9 +10,11 @@
 
 Each change is one script, so it is there as a whole or not at all, and as durable as the server makes its writes: run
 it with ``appendonly yes`` and ``appendfsync always``, or what was acknowledged in the last second may be lost with the
-machine. The stream only tells who changed; it may be trimmed, as the hashes hold the latest state of every item.
+machine. The stream only tells who changed; it keeps about a million changes and may be trimmed further, as the hashes
+hold the latest state of every item.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +29,7 @@ from redis.retry import Retry
 from model.errors import ConfigError, LiveLogError
 from model.item_inputs import ItemInputs
 from model.live_log import Changes, Claim, LiveItem, Mark, Standing, Upsert, Written
+from model.live_scripts import MARK, UPSERT
 
 PREFIX = "macrec:{live}:"
 _SEQUENCE, _LOG, _STATE, _METADATA, _INPUTS = (
@@ -35,95 +38,38 @@ _SEQUENCE, _LOG, _STATE, _METADATA, _INPUTS = (
 _OFFERS = (16, 256, 1 << 16)
 """Leaves that are offered at the first, second and last attempt; most items get one of the first."""
 
+KEPT_CHANGES = 1_000_000
+"""Changes that the stream keeps at least; who was away for longer reads the states."""
+
 _MOST_CHANGES = 10_000
 _SCANNED = 1_000
 _SECONDS_BEYOND_WAIT = 1.0
 
-_COMMON = """
-local function read(item, standing)
-  local state = redis.call('HGET', KEYS[3], item) or standing
-  local sequence, digest, deleted, available = string.match(state, '^(%d+) (%S+) ([01]) ([01])$')
-  return tonumber(sequence), digest, deleted, available
-end
-local function write(kind, item, digest, deleted, available, floor, ...)
-  local sequence = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(floor)) + 1
-  local number = string.format('%.0f', sequence)
-  redis.call('SET', KEYS[1], number)
-  redis.call('XADD', KEYS[2], number .. '-0', 'kind', kind, 'item', item, ...)
-  redis.call('HSET', KEYS[3], item, number .. ' ' .. digest .. ' ' .. deleted .. ' ' .. available)
-  return sequence
-end
-"""
-_UPSERT = (
-    _COMMON
-    + """
-local floor, item, standing, space, digest, metadata, inputs, last = unpack(ARGV, 1, 8)
-local sequence, before, deleted, available = read(item, standing)
-local codes = redis.call('HGET', KEYS[6], item)
-if codes and (digest == '' or digest == before) then return {sequence, 0, codes} end
-if not codes then
-  local chosen, at, modality = {}, 9, 0
-  while ARGV[at] do
-    local shared, count, found = ARGV[at], tonumber(ARGV[at + 1]), nil
-    for i = at + 2, at + 1 + count do
-      local holder = redis.call('HGET', KEYS[7], modality .. ':' .. ARGV[i])
-      if not holder or holder == item then found = ARGV[i] break end
-    end
-    if not found and last == '0' then return {0, 0, false} end
-    chosen[#chosen + 1] = found or shared
-    at, modality = at + 2 + count, modality + 1
-  end
-  for i, leaf in ipairs(chosen) do redis.call('HSETNX', KEYS[7], (i - 1) .. ':' .. leaf, item) end
-  codes = table.concat(chosen)
-  redis.call('HSET', KEYS[6], item, codes)
-end
-if digest == '' then return {sequence, 1, codes} end
-if deleted == '1' then available = '1' end
-redis.call('HSET', KEYS[4], item, metadata)
-redis.call('HSET', KEYS[5], item, inputs)
-return {write('upsert', item, digest, '0', available, floor, 'space', space, 'codes', codes), 1, codes}
-"""
-)
-_MARK = (
-    _COMMON
-    + """
-local floor, item, standing, mark = unpack(ARGV)
-if standing == '' and redis.call('HEXISTS', KEYS[3], item) == 0 then return false end
-local sequence, digest, deleted, available = read(item, standing)
-if mark == 'delete' then
-  if deleted == '1' then return {sequence, 0} end
-  redis.call('HDEL', KEYS[4], item)
-  redis.call('HDEL', KEYS[5], item)
-  return {write(mark, item, '-', '1', '1', floor), 1}
-end
-if deleted == '1' then return false end
-local wanted = mark == 'show' and '1' or '0'
-if available == wanted then return {sequence, 0} end
-return {write(mark, item, digest, '0', wanted, floor), 1}
-"""
-)
 _CLAIM_ONLY = ""
 
 
 class RedisLog:
     """See :class:`model.live_log.LiveLog`; threads and processes may share a database."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, kept_changes: int = KEPT_CHANGES) -> None:
         """Connects lazily; ``timeout`` seconds bound connecting and each wait for an answer, and nothing is retried.
 
         Raises:
             ConfigError: if the URL cannot be understood.
         """
+        self._timeout = timeout
         self._client = _client(url, timeout)
         # A reader that waits for a change must not take the silence for a dead server.
         self._reader = _client(url, timeout + _SECONDS_BEYOND_WAIT)
-        self._upsert = self._client.register_script(_UPSERT)
-        self._mark = self._client.register_script(_MARK)
+        self._kept = kept_changes
+        self._upsert = self._client.register_script(UPSERT)
+        self._mark = self._client.register_script(MARK)
 
     def upsert(self, upserts: Sequence[Upsert], floor: int) -> list[Written]:
         """See :class:`model.live_log.LiveLog`; one round trip unless what is offered is taken."""
         prepared = [
             [
+                self._kept,
                 floor,
                 upsert.claim.item_id,
                 _standing(upsert.standing or Standing()),
@@ -140,13 +86,16 @@ class RedisLog:
         """See :class:`model.live_log.LiveLog`."""
         known = "" if standing is None else _standing(standing)
         with _named_errors():
-            answer = self._mark(keys=[_SEQUENCE, _LOG, _STATE, _METADATA, _INPUTS], args=[floor, item_id, known, mark])
+            answer = self._mark(
+                keys=[_SEQUENCE, _LOG, _STATE, _METADATA, _INPUTS], args=[self._kept, floor, item_id, known, mark]
+            )
         return None if answer is None else Written(int(answer[0]), bool(answer[1]))
 
     def claim(self, claims: Sequence[Claim]) -> list[bytes]:
         """See :class:`model.live_log.LiveLog`."""
         prepared = [
-            [0, claim.item_id, _standing(Standing()), claim.space_hash, _CLAIM_ONLY, "", ""] for claim in claims
+            [self._kept, 0, claim.item_id, _standing(Standing()), claim.space_hash, _CLAIM_ONLY, "", ""]
+            for claim in claims
         ]
         return [written.codes for written in self._run(claims, prepared)]
 
@@ -156,7 +105,7 @@ class RedisLog:
             sequence = self.sequence()
             if sequence < after:
                 return Changes(sequence, [], lost=True)
-            block = max(1, round(wait * 1e3)) if wait and sequence == after else None
+            block = max(1, round(min(wait, self._timeout) * 1e3)) if wait and sequence == after else None
             streams: Any = self._reader.xread({_LOG: f"{after}-0"}, count=_MOST_CHANGES, block=block)
             entries = streams[0][1] if streams else []
             if not entries and sequence == after:
@@ -192,20 +141,24 @@ class RedisLog:
         self._reader.close()
 
     def _run(self, claims: Sequence[Claim], prepared: list[list[Any]]) -> list[Written]:
-        """Runs the script for each claim, offering more leaves to those that found all taken."""
+        """Runs the script for each claim, offering more leaves to those that found all taken.
+
+        What is said of one item several times is run turn by turn, so that the last word stays the last.
+        """
         results: list[Written | None] = [None] * len(claims)
-        for offer in _OFFERS:
-            open_rows = [row for row, result in enumerate(results) if result is None]
-            if not open_rows:
-                break
-            with _named_errors(), self._client.pipeline(transaction=False) as pipeline:
-                for row in open_rows:
-                    leaves = _offered(claims[row], offer)
-                    keys = _keys(claims[row].space_hash)
-                    self._upsert(keys=keys, args=[*prepared[row], int(offer == _OFFERS[-1]), *leaves], client=pipeline)
-                answers = pipeline.execute()
-            for row, (sequence, changed, codes) in zip(open_rows, answers, strict=True):
-                results[row] = None if codes is None else Written(int(sequence), bool(changed), codes)
+        for turn in _turns(claims):
+            for offer in _OFFERS:
+                open_rows = [row for row in turn if results[row] is None]
+                if not open_rows:
+                    break
+                with _named_errors(), self._client.pipeline(transaction=False) as pipeline:
+                    for row in open_rows:
+                        leaves, is_last = _offered(claims[row], offer)
+                        keys = _keys(claims[row].space_hash)
+                        self._upsert(keys=keys, args=[*prepared[row], int(is_last), *leaves], client=pipeline)
+                    answers = pipeline.execute()
+                for row, (sequence, changed, codes) in zip(open_rows, answers, strict=True):
+                    results[row] = None if codes is None else Written(int(sequence), bool(changed), codes)
         return [result for result in results if result is not None]
 
     def _scan(self, after: int, space_hash: str) -> list[LiveItem]:
@@ -266,13 +219,25 @@ def _standing(standing: Standing) -> str:
     return f"0 - {int(standing.deleted)} {int(standing.available)}"
 
 
-def _offered(claim: Claim, wanted: int) -> list[bytes | int]:
-    """For each modality the leaf to share, how many are offered, and those."""
+def _turns(claims: Sequence[Claim]) -> list[list[int]]:
+    """The rows of claims in as many turns as needed so that none names an item twice."""
+    turns: list[list[int]] = []
+    seen: Counter[str] = Counter()
+    for row, claim in enumerate(claims):
+        if seen[claim.item_id] == len(turns):
+            turns.append([])
+        turns[seen[claim.item_id]].append(row)
+        seen[claim.item_id] += 1
+    return turns
+
+
+def _offered(claim: Claim, wanted: int) -> tuple[list[bytes | int], bool]:
+    """For each modality the leaf to share, how many are offered, and those; and whether there are no more to offer."""
+    offers = [claim.first(modality, wanted) for modality in range(len(claim.shared))]
     arguments: list[bytes | int] = []
-    for modality, shared in enumerate(claim.shared):
-        leaves = claim.first(modality, wanted)
+    for shared, leaves in zip(claim.shared, offers, strict=True):
         arguments += [shared, len(leaves), *leaves]
-    return arguments
+    return arguments, wanted == _OFFERS[-1] or all(len(leaves) < wanted for leaves in offers)
 
 
 def _number(entry: tuple[bytes, Any]) -> int:

@@ -4,16 +4,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from model.errors import LiveLogError
 from model.item_inputs import ItemInputs
-from model.live_file import LOG_FILE, FileLog
+from model.live_file import LOCK_FILE, LOG_FILE, FileLog
 from model.live_log import Claim, Leaves, LiveLog, Standing, Upsert, Written, read_all
 from model.live_memory import MemoryLog
 from model.live_redis import RedisLog
@@ -308,3 +309,113 @@ def test_a_server_that_refuses_writes_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(LiveLogError, match="maxmemory"):
             put(log, "a")
         log.close()
+
+
+def test_the_last_word_on_an_item_is_the_last_however_far_its_leaf_is(open_log: Open) -> None:
+    log = open_log()
+    crowd = [bytes([1, number]) for number in range(40)]
+    log.upsert([Upsert(claim(str(n), [leaf]), ItemInputs(), None) for n, leaf in enumerate(crowd)], 0)
+    words = [("first", [*crowd, b"\5\5"]), ("last", [b"\6\6"])]
+    written = log.upsert([Upsert(claim("a", leaves), ItemInputs(title=title), None) for title, leaves in words], 0)
+    assert [each.sequence for each in written] == [41, 42]
+    [item] = log.changes(40, SPACE).items
+    assert item.metadata == {"title": "last"}
+
+
+def test_codes_of_an_item_that_never_changed_hide_no_change(open_log: Open) -> None:
+    log = open_log()
+    put(log, "a", [b"\1\1"])
+    assert log.claim([claim("only claimed", [b"\2\2"])]) == [b"\2\2"]
+    for reader in (log, open_log()):
+        assert [item.item_id for item in reader.changes(0, SPACE).items] == ["a"]
+    assert log.mark("only claimed", "hide", None, 0) is None
+    assert put(log, "only claimed", [b"\3\3"], standing=Standing(available=False)).codes == b"\2\2"
+    assert not log.changes(1, SPACE).items[0].available
+
+
+def test_an_item_with_nothing_on_offer_costs_one_round_trip(valkey: Valkey) -> None:
+    """As every item of the catalog below, which has its codes already."""
+    log = RedisLog(valkey.url, 2.0)
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+        put(log, "a", [])
+        client.config_resetstat()
+        assert put(log, "b", []).codes == b"\0\0"
+        calls: Any = client.info("commandstats")
+    assert calls["cmdstat_evalsha"]["calls"] == 1
+
+
+def test_a_wait_may_be_longer_than_the_timeout(valkey: Valkey) -> None:
+    log = RedisLog(valkey.url, 0.2)
+    after = log.sequence()
+    assert log.changes(after, SPACE, wait=2.0).items == []
+
+
+def test_the_stream_does_not_grow_without_end_and_readers_still_get_everything(valkey: Valkey) -> None:
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+        log = RedisLog(valkey.url, 2.0, kept_changes=100)
+        for _ in range(4):
+            log.upsert([Upsert(claim(str(n), [bytes([1, n])]), ItemInputs(), None) for n in range(150)], 0)
+            for number in range(150):
+                log.mark(str(number), "delete", None, 0)
+        kept: Any = client.xlen("macrec:{live}:log")
+    assert log.sequence() == 1200
+    assert 100 <= kept <= 300
+    assert len(read_all(log, 0, SPACE)[1]) == 150
+
+
+def test_a_new_file_is_durable_with_its_name_before_anybody_hears_of_it(tmp_path: Path, synced: list[int]) -> None:
+    state = tmp_path / "state"
+    put(FileLog(state), "a")
+    assert {path.stat().st_ino for path in (tmp_path, state, state / LOG_FILE)} <= set(synced)
+    synced.clear()
+    put(FileLog(state), "b", [b"\2\2"])
+    assert state.stat().st_ino in synced, "whoever made the file may have been killed before it was"
+
+
+def test_a_file_that_is_moved_away_begins_anew(tmp_path: Path) -> None:
+    log, reader = FileLog(tmp_path), FileLog(tmp_path)
+    put(log, "a")
+    assert reader.sequence() == 1
+    (tmp_path / LOG_FILE).rename(tmp_path / "old")
+    assert reader.changes(1, SPACE).lost
+    assert put(log, "b") == Written(1, True, b"\1\1")
+    assert [item.item_id for item in FileLog(tmp_path).changes(0, SPACE).items] == ["b"]
+    assert [item.item_id for item in reader.changes(0, SPACE).items] == ["b"]
+
+
+def test_a_reader_that_slept_through_two_trims_reads_on(tmp_path: Path) -> None:
+    """A file system gives the number of a file that is gone to the next one."""
+    log, reader = FileLog(tmp_path), FileLog(tmp_path)
+    for number in range(9):
+        put(log, "a", title=f"{number}")
+    assert reader.sequence() == 9
+    for number in range(20):
+        log.trim(0)
+        log.trim(0)
+        put(log, f"item-{number}", [bytes([2, number])], title="x" * 90)
+        assert [item.item_id for item in reader.changes(9 + number, SPACE).items] == [f"item-{number}"]
+
+
+def test_a_file_of_replaced_lines_is_written_anew(tmp_path: Path) -> None:
+    log, reader = FileLog(tmp_path, spare_bytes=1000), FileLog(tmp_path)
+    for number in range(100):
+        put(log, "a", title=f"{number}")
+        assert reader.sequence() == number + 1
+    assert (tmp_path / LOG_FILE).read_bytes().count(b"\n") < 20
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [LOG_FILE, LOCK_FILE]
+
+
+def test_a_file_that_cannot_be_written_anew_takes_changes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, chunks: Iterable[bytes]) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("model.live_file.write_durably", refuse)
+    log = FileLog(tmp_path, spare_bytes=1000)
+    for number in range(50):
+        assert put(log, "a", title=f"{number}").sequence == number + 1
+    assert FileLog(tmp_path).sequence() == 50
+    assert 1 <= len(caplog.records) < 20
