@@ -7,7 +7,6 @@ behind the new catalog in the log, and every server that loads it does the rest.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,10 @@ import numpy as np
 from model.adoption import adopt
 from model.bundle import Bundle
 from model.catalog import Catalog, Item
-from model.errors import DataError
+from model.errors import BundleError, DataError
 from model.item_encoder import ItemEncoder
 from model.live_catalog import LiveCatalog
-from model.live_log import LiveLog, read_all
+from model.live_log import LiveItem, LiveLog, read_all
 
 log = logging.getLogger(__name__)
 
@@ -45,24 +44,50 @@ def fold(base: Catalog, bundle: Bundle | None, live_log: LiveLog, after: int | N
 
     Args:
         base: the catalog.
-        bundle: of the same ID space; without one, items that have no codes in it are left out.
+        bundle: of the same ID space; None if there is none, and then every item must have codes there.
         live_log: what came after.
         after: up to which number the log is in ``base``, where the training data went further than its header says.
+            Whether an item is available is no part of training data and is taken from the log in any case.
 
     Raises:
         LiveLogError: if the log does not answer.
-        BundleError: if the bundle's encoders cannot be read.
-        DataError: if every item is deleted: there is no such catalog.
+        BundleError: if the bundle is of another ID space, or its encoders cannot be read; without a bundle, if an item
+            has no codes, which would be lost behind the catalog's number.
+        DataError: if the log ends before ``after``, or if every item is deleted: there is no such catalog.
     """
-    catalog = LiveCatalog.of(base if after is None else replace(base, live_seq=after))
-    sequence, items = read_all(live_log, catalog.sequence, catalog.space_hash)
+    if bundle is not None and bundle.manifest.space_hash != base.space_hash:
+        raise BundleError(
+            f"catalog {base.version} is of ID space {base.space_hash}, bundle {bundle.version} of "
+            f"{bundle.manifest.space_hash}; publish the catalog together with its own bundle"
+        )
+    catalog = LiveCatalog.of(base)
+    sequence, items = read_all(live_log, base.live_seq, base.space_hash)
+    if after is not None:
+        if after > sequence:
+            raise DataError(
+                f"no training data holds the live log up to {after}: it ends at {sequence}; name that or less"
+            )
+        items = [each for item in items if (each := _behind(after, item)) is not None]
     if sequence == base.live_seq:
         return Folded(base, 0, [])
     adopted = adopt(items, catalog, live_log, lambda: None if bundle is None else ItemEncoder.load(bundle))
+    if bundle is None and adopted.left_out:
+        raise BundleError(
+            f"{len(adopted.left_out)} live items (the first is {adopted.left_out[0]!r}) have no codes in ID space "
+            f"{base.space_hash} and no encoders to get them from; publish the bundle of that ID space too"
+        )
     folded = build(catalog.apply(sequence, adopted.items))
-    details = {"items": len(folded), "changes": len(items), "live_seq": sequence, "left_out": len(adopted.left_out)}
+    changes = sum(item.sequence > (after or 0) for item in items)
+    details = {"items": len(folded), "changes": changes, "live_seq": sequence, "left_out": len(adopted.left_out)}
     log.info("the live log was folded into catalog %s: %s", folded.version, details)
-    return Folded(folded, len(items), adopted.left_out)
+    return Folded(folded, changes, adopted.left_out)
+
+
+def _behind(after: int, item: LiveItem) -> LiveItem | None:
+    """What of an item's state is in no training data that holds the log up to ``after``; None if there is nothing."""
+    if item.sequence > after:
+        return item
+    return None if item.deleted else item._replace(metadata=None, codes=None)
 
 
 def build(live: LiveCatalog) -> Catalog:

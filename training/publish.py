@@ -58,9 +58,10 @@ def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     publisher.add_argument(
         "--live-seq",
-        type=int,
+        type=_not_negative,
         metavar="N",
-        help="the training data holds the changes of items up to this number (GET /catalog tells it)",
+        help="the training data holds the changes of items up to this number (GET /catalog tells it), but not whether "
+        "they are available, which is taken over",
     )
     compactor = _add_command(commands, "compact", "fold changes of items into the released catalog", _run_compact)
     for command in (publisher, compactor):
@@ -84,6 +85,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("the current release is always kept; give 1 or more")
+    return number
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("changes are numbered from 1; give 0 or more")
     return number
 
 

@@ -8,7 +8,7 @@ import pytest
 from model.bundle import Bundle
 from model.catalog import Catalog
 from model.compaction import build, fold
-from model.errors import DataError
+from model.errors import BundleError, DataError
 from model.item_encoder import ItemEncoder
 from model.item_inputs import ItemInputs
 from model.live_catalog import LiveCatalog
@@ -123,6 +123,40 @@ def test_what_the_training_data_held_already_is_not_applied_again(
     put(log, bundle, "late", inputs_of(9))
     folded, changes, _ = fold(retrained.catalog(), retrained, log, after=13)
     assert (changes, folded.live_seq, len(folded)) == (1, 14, 16)
+
+
+def test_availability_is_no_part_of_training_data_and_is_taken_from_the_log(
+    bundle: Bundle, retrained: Bundle, log: LiveLog
+) -> None:
+    folded, changes, _ = fold(retrained.catalog(), retrained, log, after=13)
+    assert (changes, len(folded), folded.live_seq) == (0, 15, 13)
+    assert [folded.item_ids[item] for item in folded.unavailable.tolist()] == ["base-3"]
+    live = LiveCatalog.of(folded)
+    [renamed, deleted] = [live.find(item) for item in ("base-1", "base-2")]
+    assert renamed is not None
+    assert deleted is not None
+    assert live.metadata(renamed)["title"] != "renamed", "the training data has the last word on texts"
+    assert not live.deleted[deleted], "and on what there is"
+
+
+def test_no_training_data_holds_more_than_there_is(bundle: Bundle, log: LiveLog) -> None:
+    with pytest.raises(DataError, match="it ends at 13"):
+        fold(bundle.catalog(), bundle, log, after=14)
+
+
+def test_items_that_only_encoders_can_place_are_not_lost_behind_a_catalog_without_a_bundle(
+    retrained: Bundle, log: LiveLog
+) -> None:
+    with pytest.raises(BundleError, match=r"7 live items .*'new-0'.* publish the bundle"):
+        fold(retrained.catalog(), None, log)
+    assert fold(retrained.catalog(), retrained, log).left_out == []
+    assert fold(retrained.catalog(), None, log).changes == 11, "they have their codes now"
+
+
+def test_a_bundle_of_another_id_space_gives_no_codes(bundle: Bundle, retrained: Bundle, log: LiveLog) -> None:
+    with pytest.raises(BundleError, match="its own bundle"):
+        fold(retrained.catalog(), bundle, log)
+    assert all(item.codes is None for item in read_all(log, 0, retrained.manifest.space_hash)[1])
 
 
 def test_a_catalog_without_items_cannot_be_folded(bundle: Bundle) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from model.bundle import Bundle
 from model.catalog import Catalog
+from model.compaction import Folded, build, fold
 from model.item_encoder import ItemEncoder
 from model.live_catalog import LiveCatalog
 from model.live_file import FileLog
-from model.live_log import Upsert
+from model.live_log import LiveItem, Upsert
 from model.registry import open_registry
 from model.release import Release, VersionKey
 from tests.live_bundles import inputs_of
@@ -102,6 +103,52 @@ def test_a_bundle_of_another_id_space_takes_every_live_item_over(
     shop.run("publish", "--bundle", str(retrained_bundle), "--live-seq", "5")
     assert ids(shop.catalog()) == ids(retrained.catalog()) | {"new-2"}, "the rest the training data knew already"
     assert shop.catalog().live_seq == 7
+
+
+def test_a_catalog_that_is_released_during_a_compaction_is_not_undone(
+    shop: Shop, live_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has one item less: the compaction begins again with it."""
+    bundle = Bundle.load(live_bundle)
+    shop.run("publish", "--bundle", str(live_bundle))
+    put(shop.log, bundle, "new-0", 0)
+    base = bundle.catalog()
+    other = LiveCatalog.of(base).apply(0, [LiveItem("base-5", 0, True, True, None, None)])
+    (tmp_path / "other").mkdir()
+    build(other).save(tmp_path / "other")
+    released: list[Release] = []
+
+    def fold_and_be_overtaken(base: Catalog, bundle: Bundle | None, log: FileLog, seq: int | None) -> Folded:
+        folded = fold(base, bundle, log, seq)
+        if not released:
+            released.append(open_registry(shop.registry).publish(None, tmp_path / "other"))
+        return folded
+
+    monkeypatch.setattr("training.live.fold", fold_and_be_overtaken)
+    shop.run("compact")
+    assert ids(shop.catalog()) == ids(base) - {"base-5"} | {"new-0"}
+
+
+def test_a_number_that_the_log_never_reached_loses_nothing(
+    shop: Shop, live_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(shop.log, Bundle.load(live_bundle), "new-0", 0)
+    command = ["publish", "--bundle", str(live_bundle), "--registry", str(shop.registry), "--state", str(shop.state)]
+    assert main([*command, "--live-seq", "50"]) == 2
+    assert "it ends at 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--live-seq", "-1"])
+    assert open_registry(shop.registry).current() is None
+
+
+def test_no_room_for_temporary_files_is_named(
+    shop: Shop, live_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(shop.log, Bundle.load(live_bundle), "new-0", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    command = ["publish", "--bundle", str(live_bundle), "--registry", str(shop.registry), "--state", str(shop.state)]
+    assert main(command) == 2
+    assert "TMPDIR" in capsys.readouterr().err
 
 
 def test_a_log_and_a_release_must_be_there_to_compact(
