@@ -34,6 +34,8 @@ FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 GENERATOR_FILE = "generator.onnx"
 QUANTIZER_FILE = "quantizer.onnx"
+CODEBOOKS_FILE = "codebooks.safetensors"
+ENCODERS_FOLDER = "encoders"
 CATALOG_FOLDER = "catalog"
 HASH_LENGTH = 16
 
@@ -88,8 +90,7 @@ class Bundle:
     @property
     def quantizer(self) -> Path | None:
         """The quantizer, if the semantic IDs were trained and not imported."""
-        path = self.folder / QUANTIZER_FILE
-        return path if path.exists() else None
+        return self.folder / QUANTIZER_FILE if QUANTIZER_FILE in self.manifest.files else None
 
     def catalog(self) -> Catalog:
         """The items that the bundle was exported with."""
@@ -102,15 +103,24 @@ class Bundle:
         Raises:
             BundleError: if a file is missing, changed, or of another ID space; the message names it.
         """
-        manifest = read_manifest(folder)
-        for name, expected in manifest.files.items():
-            if not with_catalog and is_of_catalog(name):
-                continue
-            found = _hash_file(folder / name)
-            if found != expected:
-                raise BundleError(f"{folder / name} has SHA-256 {found}, the manifest says {expected}; copy it again")
+        bundle = cls(folder, read_manifest(folder), bundle_version(folder))
+        bundle.verify(lambda name: with_catalog or not is_of_catalog(name))
+        manifest = bundle.manifest
         check_one_space(folder, manifest.id_space, manifest.space_hash, with_catalog=with_catalog)
-        return cls(folder, manifest, bundle_version(folder))
+        return bundle
+
+    def verify(self, wanted: Callable[[str], bool]) -> None:
+        """Verifies the files with ``wanted`` names: now, if they are read long after the bundle was opened.
+
+        Raises:
+            BundleError: if one is missing or not what the manifest said; the message names it.
+        """
+        for name, expected in self.manifest.files.items():
+            if wanted(name) and (found := _hash_file(self.folder / name)) != expected:
+                raise BundleError(
+                    f"{self.folder / name} has SHA-256 {found}, the manifest says {expected}; copy the bundle again, "
+                    "and start what was using it anew"
+                )
 
 
 def bundle_version(folder: Path) -> str:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from model.assignment import Floats, free_leaves, nearest_codes
-from model.bundle import Bundle
+from model.bundle import CODEBOOKS_FILE, ENCODERS_FOLDER, QUANTIZER_FILE, Bundle
 from model.encoders import Encoder, decode, load_encoder
 from model.errors import BundleError, DataError
 from model.imputation import Imputer
@@ -55,12 +55,14 @@ class ItemEncoder:
         """The encoder of a bundle; None if its semantic IDs were imported, so that it has none.
 
         Raises:
-            BundleError: if a part is missing or damaged.
+            BundleError: if a part is missing or damaged, or is another one's since the bundle was opened: a training
+                that wrote a new bundle into its folder must not give new items codes of another ID space.
         """
         if bundle.quantizer is None:
             return None
+        bundle.verify(lambda name: name in (QUANTIZER_FILE, CODEBOOKS_FILE) or name.startswith(f"{ENCODERS_FOLDER}/"))
         space = bundle.manifest.id_space.space()
-        folder = bundle.folder / "encoders"
+        folder = bundle.folder / ENCODERS_FOLDER
         encoders = [load_encoder(folder / modality) for modality in space.modalities]
         parts = Parts(
             imputer=Imputer.load(folder / "imputation.safetensors"),
@@ -123,6 +125,10 @@ class ItemEncoder:
         try:
             if modality in inputs.embeddings:
                 return _given(modality, encoder, inputs.embeddings[modality])
+        except DataError:  # made for another model, if not strict: what it was made from may do
+            if strict:
+                raise
+        try:
             if encoder.takes == "text":
                 return _row(encoder.encode_texts([inputs]))
             if encoder.takes == "image" and inputs.image is not None:
@@ -147,7 +153,7 @@ def read_codebooks(folder: Path, space: IdSpace) -> Floats:
     Raises:
         BundleError: if they are missing, damaged, or not of this ID space.
     """
-    path = folder / "codebooks.safetensors"
+    path = folder / CODEBOOKS_FILE
     try:
         tensors = load_file(path)
         codebooks = np.stack([tensors[modality] for modality in space.modalities])

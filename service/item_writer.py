@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from model.errors import DataError, LiveLogError
+from model.errors import BundleError, DataError, LiveLogError
 from model.item_encoder import ItemEncoder
 from model.item_inputs import ItemInputs
 from model.live_catalog import LiveCatalog
@@ -55,7 +55,8 @@ class ItemWriter:
         """Stores items, each on its own; returns what came of each, and whether this replica serves them already.
 
         Raises:
-            Problem: 503 if the log cannot store anything, 429 if too many requests wait.
+            Problem: 503 if the log cannot store anything, 429 if too many requests wait, 409 if the bundle's encoders
+                cannot be read.
         """
         results = await self._run(lambda: self._upsert(items))
         return results, await self._seen(max((each.written.sequence for each in results if each.written), default=0))
@@ -86,6 +87,9 @@ class ItemWriter:
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except BundleError as error:
+            self._metrics.item_writes.labels(result="failed").inc()
+            raise Problem(NO_ENCODER, str(error)) from error
         except LiveLogError as error:
             self._metrics.item_writes.labels(result="failed").inc()
             raise Problem(LOG_DOWN, f"{error}; send the same again", retry_after=1) from error

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
-from model.bundle import GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
+from model.bundle import CODEBOOKS_FILE, ENCODERS_FOLDER, GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
 from model.catalog import Catalog, SpaceSizes
 from model.cold_start import cold_edges
 from model.config import Config
@@ -169,9 +169,9 @@ def _write_quantizer(quantizer: CrossModalQuantizer, embed: Path, folder: Path, 
     )
     export_quantizer(quantizer, embeddings, folder / QUANTIZER_FILE, properties)
     parts = enumerate(quantizer.config.modalities)
-    save_file({name: _codebooks(quantizer)[index] for index, name in parts}, folder / "codebooks.safetensors")
-    shutil.copytree(embed / "encoders", folder / "encoders")
-    shutil.copy(embed / "imputation.safetensors", folder / "encoders" / "imputation.safetensors")
+    save_file({name: _codebooks(quantizer)[index] for index, name in parts}, folder / CODEBOOKS_FILE)
+    shutil.copytree(embed / "encoders", folder / ENCODERS_FOLDER)
+    shutil.copy(embed / "imputation.safetensors", folder / ENCODERS_FOLDER / "imputation.safetensors")
 
 
 def _write_catalog(folder: Path, data: GeneratorData, items: list[Item], name: str) -> None:

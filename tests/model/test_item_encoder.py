@@ -86,6 +86,13 @@ def test_inputs_that_cannot_be_used_are_named_or_count_as_missing(
     assert not encoder.encode([inputs], strict=False).present.any()
 
 
+def test_an_embedding_made_for_another_model_leaves_the_place_to_the_encoder(encoder: ItemEncoder) -> None:
+    inputs = inputs_of(3)
+    foreign = inputs.model_copy(update={"embeddings": {"text": (1.0, 2.0)}})
+    ours, theirs = encoder.encode([inputs]), encoder.encode([foreign], strict=False)
+    np.testing.assert_array_equal(theirs.latents, ours.latents)
+
+
 def test_an_item_without_anything_is_the_mean_of_all(encoder: ItemEncoder) -> None:
     encoded = encoder.encode([ItemInputs(), ItemInputs(title="unheard"), inputs_of(3)])
     assert encoded.present.tolist() == [[False, False, True], [False, False, True]]
@@ -93,8 +100,18 @@ def test_an_item_without_anything_is_the_mean_of_all(encoder: ItemEncoder) -> No
     assert np.isfinite(encoded.latents).all()
 
 
-def test_a_bundle_with_imported_ids_has_no_encoder(bundle: Bundle, tmp_path: Path) -> None:
-    assert ItemEncoder.load(replace(bundle, folder=_copy(bundle, tmp_path, without="quantizer.onnx"))) is None
+def test_a_bundle_with_imported_ids_has_no_encoder(bundle: Bundle) -> None:
+    files = {name: sha256 for name, sha256 in bundle.manifest.files.items() if name != "quantizer.onnx"}
+    imported = replace(bundle, manifest=bundle.manifest.model_copy(update={"files": files}))
+    assert ItemEncoder.load(imported) is None
+
+
+def test_a_bundle_that_a_training_replaced_after_it_was_opened_gives_no_codes(
+    bundle: Bundle, retrained_bundle: Path
+) -> None:
+    """It would give new items of the old ID space the codes of another one."""
+    with pytest.raises(BundleError, match="the manifest says"):
+        ItemEncoder.load(replace(bundle, folder=retrained_bundle))
 
 
 def test_a_part_of_another_size_or_a_missing_one_is_named(bundle: Bundle, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Items that are read, listed, put, deleted and hidden through the API."""
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -203,6 +204,20 @@ def test_without_encoders_known_items_change_and_new_ones_are_refused(start: Sta
     assert client.get(f"/items/{item_id(4)}").json()["title"] == "renamed"
     similar = client.get(f"/items/{item_id(0)}/similar?k=1").json()["items"]
     assert similar[0]["distance"] is None
+
+
+def test_a_bundle_that_was_replaced_under_a_running_service_places_no_new_items(
+    start: Start, live_bundle: Path, retrained_bundle: Path, tmp_path: Path
+) -> None:
+    """A training writes its bundle where the served one was: its codes mean nothing to the model that is served."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(live_bundle, bundle)
+    client = start(bundle=bundle)
+    shutil.rmtree(bundle)
+    shutil.copytree(retrained_bundle, bundle)
+    refused = client.put("/items/new", json=body_of(1))
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:macrec:problem:no-encoder")
+    assert str(bundle) in refused.json()["detail"]
 
 
 def test_writing_needs_the_key(start: Start, live_bundle: Path) -> None:
