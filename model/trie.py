@@ -118,6 +118,15 @@ def build_trie(codes: NDArray[np.uint8], rank: NDArray[np.integer] | None = None
     return _assemble(sorted_ids, first_nodes, levels)
 
 
+def check_numbers(nodes: int, slots: int) -> None:
+    """Raises BundleError if a trie with so many nodes and places of items does not fit into its int32 arrays."""
+    if max(nodes, slots) > np.iinfo(np.int32).max:
+        raise BundleError(
+            f"{nodes:,} nodes and {slots:,} places of items are more than a trie can number; use fewer levels, "
+            "modalities or items"
+        )
+
+
 def _sort_ids(
     codes: NDArray[np.uint8], by_rank: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]:
@@ -156,6 +165,7 @@ def _assemble(
     modalities = len(sorted_ids)
     sizes = np.array([[int(flag.sum()) for flag in flags[m]] for m in range(modalities)], dtype=np.int64)
     depth_start = np.concatenate([[0, 1], 1 + np.cumsum(sizes.sum(axis=0))])
+    check_numbers(nodes=int(depth_start[-1]), slots=sum(len(items) for _, _, items in sorted_ids))
     child_start = [np.zeros(1, dtype=np.int64)]
     child_code = [np.arange(modalities, dtype=np.uint8)]
     for depth in range(levels):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.trie import Trie
+from model.trie import Trie, check_numbers
 from model.trie_walk import Numbers, Walk, walk
 
 Rank = Callable[[int], Any]
@@ -47,6 +47,7 @@ def insert_items(trie: Trie, items: Sequence[int], codes: NDArray[np.uint8], ran
     np.add.at(on_leaf, here[-1] - first_leaf, 1)
     added = np.concatenate([[0, 0, 0], np.cumsum(fresh[1:].sum(axis=1))])
     leaf_of = np.arange(trie.leaves) + np.searchsorted(new_leaves, np.arange(trie.leaves), side="right")
+    check_numbers(nodes=int(trie.depth_start[-1] + added[-1]), slots=len(trie.leaf_item) + len(rows.item))
     table = _moved(trie, leaf_of, size)
     table[rows.modality, rows.item] = here[-1] - first_leaf
     return _with_table(

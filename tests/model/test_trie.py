@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from model.errors import BundleError
-from model.trie import Trie, build_trie
+from model.trie import Trie, build_trie, check_numbers
 
 codes_arrays = st.tuples(
     st.integers(1, 3), st.integers(1, 40), st.integers(1, 5), st.sampled_from([1, 2, 3, 256])
@@ -102,3 +102,10 @@ def test_climbing_from_a_few_nodes_costs_nothing_of_the_tries_size() -> None:
     tracemalloc.stop()
     assert peak < 10_000 < len(trie.child_start)
     assert (trie.child_start[parents] < nodes).all()
+
+
+def test_a_trie_that_is_too_large_for_its_arrays_is_refused() -> None:
+    check_numbers(nodes=2**31 - 1, slots=2**31 - 1)
+    for nodes, slots in ((2**31, 1), (1, 2**31)):
+        with pytest.raises(BundleError, match="fewer levels"):
+            check_numbers(nodes=nodes, slots=slots)
