@@ -13,13 +13,17 @@ from training.embeddings.config import EmbeddingsConfig
 from training.evaluate import EvaluateConfig
 from training.export import ExportConfig
 from training.fit_generator import FitGeneratorConfig
+from training.fit_sasrec import FitSasrecConfig
 from training.prepare import PrepareConfig
 from training.quantizer_config import FitQuantizerConfig
 from training.split import SplitConfig
 
 
 class RunConfig(Config):
-    """One section per stage; ``embed``, ``quantize`` and ``assign`` are not used where semantic IDs are imported."""
+    """One section per stage; ``embed``, ``quantize`` and ``assign`` are not used where semantic IDs are imported.
+
+    ``sasrec`` is not part of a run: the comparison (:mod:`training.compare`) trains it beside the generator.
+    """
 
     prepare: PrepareConfig = PrepareConfig()
     split: SplitConfig = SplitConfig()
@@ -30,6 +34,7 @@ class RunConfig(Config):
     fusion: FusionConfig = FusionConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
+    sasrec: FitSasrecConfig = FitSasrecConfig()
 
     @property
     def imports_ids(self) -> bool:

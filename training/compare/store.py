@@ -1,0 +1,47 @@
+"""Stages in folders that are named by what their results depend on, so that rows with equal inputs share them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from training.config import RunConfig
+from training.pipeline import TRAINING_STAGES, Stage, run_stage, stage_fingerprint, training_stages
+
+PRINT_LENGTH = 16
+
+
+class Stored(NamedTuple):
+    """The stages' folders by name, and the fingerprints of what they hold."""
+
+    folders: dict[str, Path]
+    fingerprints: dict[str, str]
+
+
+class StageStore:
+    """A folder of stages: ``<name>/<fingerprint>``."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        """``folder`` holds the stages, ``data`` is the data folder that they start from."""
+        self.folder, self.data = folder, data
+
+    def planned(self, config: RunConfig) -> Stored:
+        """Where the stages of a configuration stand, whether or not they have been run."""
+        prints: dict[str, str] = {}
+        for stage in training_stages(config, self.data, {name: self.folder / name for name in TRAINING_STAGES}):
+            prints[stage.name] = stage_fingerprint(stage, prints, self.data)
+        return Stored({name: self.folder / name / value[:PRINT_LENGTH] for name, value in prints.items()}, prints)
+
+    def run(self, config: RunConfig, last: str) -> Stored:
+        """Runs what is not done up to the stage ``last``; a stage that was broken off goes on where it was."""
+        stored = self.planned(config)
+        for stage in training_stages(config, self.data, stored.folders):
+            run_stage(stage, stored.folders[stage.name], stored.fingerprints[stage.name])
+            if stage.name == last:
+                break
+        return stored
+
+    def run_extra(self, stage: Stage, stored: Stored) -> Path:
+        """Runs a stage that is none of the pipeline's, behind stages of a configuration; returns its folder."""
+        fingerprint = stage_fingerprint(stage, stored.fingerprints, self.data)
+        folder = self.folder / stage.name / fingerprint[:PRINT_LENGTH]
+        run_stage(stage, folder, fingerprint)
+        return folder
