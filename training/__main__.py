@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     stage.add_argument("stage", choices=STAGES)
     _add_run_arguments(stage)
     stage.set_defaults(run=_run)
+    _add_compare(commands)
     publish.add_commands(commands)
     return parser
 
@@ -45,6 +46,29 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="TOML file, one section per stage")
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--out", type=Path, required=True, help="the run folder; the bundle ends up in OUT/bundle")
+
+
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = commands.add_parser("compare", help="train and evaluate baselines, published methods and their parts")
+    compare.add_argument("--data", type=Path, required=True, help="the data folder")
+    compare.add_argument("--out", type=Path, required=True, help="where stages, rows, tables and report go")
+    compare.add_argument("--config", type=Path, help="the data set's TOML file, which the rows' overrides go over")
+    compare.add_argument("--rows", nargs="+", metavar="ROW", help="names of training/compare/rows.toml; all by default")
+    compare.add_argument("--more-rows", type=Path, help="a TOML file of further rows, of the same form")
+    compare.add_argument("--seeds", type=int, default=1, help="trainings of each row")
+    compare.add_argument("--minutes", type=float, help="minutes of training for each row's generator or SASRec")
+    compare.add_argument("--epochs", type=int, help="epochs of each row's generator")
+    compare.add_argument(
+        "--last", type=int, help="last events of each user as targets, in a second pass; 10 by default for small sets"
+    )
+    compare.add_argument("--report-only", action="store_true", help="train nothing, write what is finished")
+    compare.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from training.compare.command import run  # noqa: PLC0415 (torch and matplotlib take seconds to load)
+
+    run(arguments)
 
 
 def _sample(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ The default window and decays reproduce reference figures on MovieLens-100k's te
 compare with, not choices made on validation, and other data may well have stronger ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from training.metrics import ABSENT, Estimate, summarise
-from training.split import Part, Split
+from training.split import NO_ITEM, Part, Split
 
 WINDOW = 20
 BATCH = 256
@@ -121,13 +121,42 @@ def target_ranks(
     """
     order = popularity_order(split.training_counts(items))
     ranks = np.empty(len(split.users), dtype=np.int64)
-    for start in range(0, len(split.users), batch):
-        users = split.users[start : start + batch]
-        scores = baseline.scores(users, part)
-        if remove_seen:
-            scores = _without_seen(scores, split, users, part)
-        ranks[start : start + batch] = _ranks(scores, split.targets(users, part), order)
+    scored = _scored(baseline, split, split.users, part, remove_seen=remove_seen, batch=batch)
+    for start, (users, scores) in enumerate(scored):
+        ranks[start * batch : (start + 1) * batch] = _ranks(scores, split.targets(users, part), order)
     return ranks
+
+
+def top_items(
+    baseline: Baseline,
+    split: Split,
+    users: NDArray[np.integer],
+    items: int,
+    part: Part,
+    *,
+    remove_seen: bool,
+    count: int,
+    batch: int = BATCH,
+) -> NDArray[np.int32]:
+    """The first ``count`` items of each user's ranking, int32 ``(B, count)``, NO_ITEM where there are fewer."""
+    by_order = np.argsort(popularity_order(split.training_counts(items)))
+    top = np.full((len(users), count), NO_ITEM, dtype=np.int32)
+    scored = _scored(baseline, split, users, part, remove_seen=remove_seen, batch=batch)
+    for start, (_, scores) in enumerate(scored):
+        columns = np.argsort(-scores[:, by_order], axis=1, kind="stable")[:, :count]
+        best = np.where(np.isneginf(np.take_along_axis(scores, by_order[columns], axis=1)), NO_ITEM, by_order[columns])
+        top[start * batch : (start + 1) * batch, : best.shape[1]] = best
+    return top
+
+
+def _scored(
+    baseline: Baseline, split: Split, users: NDArray[np.integer], part: Part, *, remove_seen: bool, batch: int
+) -> Iterator[tuple[NDArray[np.integer], NDArray[np.float64]]]:
+    """Users and their scores, ``batch`` at a time."""
+    for start in range(0, len(users), batch):
+        rows = users[start : start + batch]
+        scores = baseline.scores(rows, part)
+        yield rows, _without_seen(scores, split, rows, part) if remove_seen else scores
 
 
 def evaluate(baseline: Baseline, split: Split, items: int, part: Part) -> BaselineMetrics:

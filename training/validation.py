@@ -1,7 +1,8 @@
 """The ranks that a generator gives to held-out items, in every list and in the fused one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ class Ranks(NamedTuple):
 
     item: NDArray[np.int64]
     semantic_id: NDArray[np.int64] | None
+
+
+class Found(NamedTuple):
+    """One list of B users: their items, best first, each ``(n,)``, and the ranks of their targets in it."""
+
+    items: Sequence[NDArray[np.integer]]
+    ranks: Ranks
 
 
 @dataclass(frozen=True)
@@ -39,30 +47,40 @@ class HeldOut:
 
 def rank_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: FusionConfig) -> dict[str, Ranks]:
     """Ranks by list name: each modality's, and ``fused`` if there are several."""
+    return {name: found.ranks for name, found in find_targets(retriever, held_out, beam, fusion).items()}
+
+
+def find_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: FusionConfig) -> dict[str, Found]:
+    """What the search finds, by list name: each modality's, and ``fused`` if there are several."""
     histories = held_out.split.histories(held_out.users, held_out.part, held_out.max_history)
     removed = held_out.split.seen(held_out.users, held_out.part) if held_out.remove_seen else None
     names = retriever.space.modalities
     lists = [retriever.lists(histories, modality, beam, removed) for modality in range(len(names))]
-    ranks = {name: _list_ranks(retriever, lists[m], m, held_out) for m, name in enumerate(names)}
+    scored = [_item_lists(retriever, one, held_out) for one in lists]
+    found: dict[str, Found] = {}
+    for modality, name in enumerate(names):
+        items = [entry.items for entry in scored[modality]]
+        id_ranks = _id_ranks(retriever, lists[modality], modality, held_out.targets)
+        found[name] = Found(items, Ranks(_positions(items, held_out.targets), id_ranks))
     if len(names) > 1:
-        ranks[FUSED] = Ranks(_fused_ranks(retriever, lists, held_out, fusion), None)
-    return ranks
+        weights, levels = [1.0] * len(names), retriever.space.levels
+        fused = [fuse(row, weights, levels, fusion).items for row in zip(*scored, strict=True)]
+        found[FUSED] = Found(fused, Ranks(_positions(fused, held_out.targets), None))
+    return found
 
 
-def main_list(ranks: dict[str, Ranks]) -> Ranks:
-    """The list that a user would be shown: the fused one, or the only one."""
-    return ranks[FUSED] if FUSED in ranks else next(iter(ranks.values()))
+L = TypeVar("L")
 
 
-def _list_ranks(retriever: Retriever, lists: LeafLists, modality: int, held_out: HeldOut) -> Ranks:
-    """Item ranks count every item before the target, on its own leaf too; ID ranks count leaves."""
-    targets = held_out.targets
-    leaf_of_target = retriever.trie.item_leaf[modality, targets]
-    matches = lists.leaves == leaf_of_target[:, None]
-    id_ranks = np.where(matches.any(axis=1), matches.argmax(axis=1), ABSENT)
-    items = [entry.items for entry in _item_lists(retriever, lists, held_out)]
-    item_ranks = np.array([_position(one, target) for one, target in zip(items, targets, strict=True)])
-    return Ranks(item_ranks, id_ranks)
+def main_list(lists: dict[str, L]) -> L:
+    """Of the lists' results that of the list that a user would be shown: the fused one, or the only one."""
+    return lists[FUSED] if FUSED in lists else next(iter(lists.values()))
+
+
+def _id_ranks(retriever: Retriever, lists: LeafLists, modality: int, targets: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many leaves stand before the target's; item ranks count every item, on its own leaf too."""
+    matches = lists.leaves == retriever.trie.item_leaf[modality, targets][:, None]
+    return np.where(matches.any(axis=1), matches.argmax(axis=1), ABSENT)
 
 
 def _item_lists(retriever: Retriever, lists: LeafLists, held_out: HeldOut) -> list[ScoredItems]:
@@ -78,16 +96,7 @@ def _item_lists(retriever: Retriever, lists: LeafLists, held_out: HeldOut) -> li
     return kept
 
 
-def _fused_ranks(
-    retriever: Retriever, lists: list[LeafLists], held_out: HeldOut, fusion: FusionConfig
-) -> NDArray[np.int64]:
-    per_modality = [_item_lists(retriever, one, held_out) for one in lists]
-    weights = [1.0] * len(lists)
-    levels = retriever.space.levels
-    fused = [fuse(row, weights, levels, fusion).items for row in zip(*per_modality, strict=True)]
-    return np.array([_position(items, t) for items, t in zip(fused, held_out.targets, strict=True)])
-
-
-def _position(items: NDArray[np.integer], target: int) -> int:
-    found = np.flatnonzero(items == target)
-    return int(found[0]) if len(found) else ABSENT
+def _positions(lists: Sequence[NDArray[np.integer]], targets: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The 0-based place of each target in its list, ABSENT where it is not there."""
+    places = [np.flatnonzero(items == target) for items, target in zip(lists, targets, strict=True)]
+    return np.array([place[0] if len(place) else ABSENT for place in places], dtype=np.int64)

@@ -102,8 +102,8 @@ def read_rows(more: Path | None = None) -> dict[str, Row]:
     return {name: _row(name, tables) for name in tables}
 
 
-def chosen_rows(rows: Mapping[str, Row], names: Sequence[str]) -> list[Row]:
-    """The rows with these names, in the order of the table; all of them if no name is given.
+def wanted_rows(rows: Mapping[str, Row], names: Sequence[str]) -> list[str]:
+    """The names as they are, if they name rows; those of all rows if no name is given.
 
     Raises:
         ConfigError: if there is no such row.
@@ -111,7 +111,7 @@ def chosen_rows(rows: Mapping[str, Row], names: Sequence[str]) -> list[Row]:
     unknown = [name for name in names if name not in rows]
     if unknown:
         raise ConfigError(f"no row {unknown[0]!r}; there are {list(rows)}")
-    return [row for row in rows.values() if not names or row.name in names]
+    return list(names or rows)
 
 
 def _read_tables(path: Path) -> dict[str, Any]:

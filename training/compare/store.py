@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.config import RunConfig
-from training.pipeline import TRAINING_STAGES, Stage, run_stage, stage_fingerprint, training_stages
+from training.pipeline import TRAINING_STAGES, Stage, run_stage, stage_fingerprint, stage_state, training_stages
 
 PRINT_LENGTH = 16
 
@@ -34,7 +34,7 @@ class StageStore:
         """Runs what is not done up to the stage ``last``; a stage that was broken off goes on where it was."""
         stored = self.planned(config)
         for stage in training_stages(config, self.data, stored.folders):
-            run_stage(stage, stored.folders[stage.name], stored.fingerprints[stage.name])
+            _run(stage, stored.folders[stage.name], stored.fingerprints[stage.name])
             if stage.name == last:
                 break
         return stored
@@ -43,5 +43,12 @@ class StageStore:
         """Runs a stage that is none of the pipeline's, behind stages of a configuration; returns its folder."""
         fingerprint = stage_fingerprint(stage, stored.fingerprints, self.data)
         folder = self.folder / stage.name / fingerprint[:PRINT_LENGTH]
-        run_stage(stage, folder, fingerprint)
+        _run(stage, folder, fingerprint)
         return folder
+
+
+def _run(stage: Stage, folder: Path, fingerprint: str) -> None:
+    """Most stages of most rows are another row's too, and done: that goes without saying."""
+    state = stage_state(folder)
+    if not (state.get("finished") and state["fingerprint"] == fingerprint):
+        run_stage(stage, folder, fingerprint)
