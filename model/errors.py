@@ -21,6 +21,10 @@ class RegistryError(MacrecError):
     """A registry of catalog versions that cannot be reached, refuses, or has nothing to give."""
 
 
+class CacheError(MacrecError):
+    """A cache of fetched versions that cannot be written."""
+
+
 class OvertakenError(RegistryError):
     """Somebody else released meanwhile, so that what was made from the release before would undo that."""
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from model.durable_files import locked, make_folder, named_errors, write_durably
-from model.errors import RegistryError
+from model.errors import CacheError
 from model.registry import Registry
 from model.release import Release, VersionKey
 
@@ -24,7 +24,7 @@ KEPT_UNUSED = 2
 
 
 class VersionCache:
-    """The cache in ``folder``, as one process sees it. Every method raises RegistryError if it cannot be written."""
+    """The cache in ``folder``, as one process sees it. Every method raises CacheError if it cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         """Touches nothing yet."""
@@ -99,7 +99,7 @@ class VersionCache:
         return locked(self._folder / ".lock")
 
     def _errors(self) -> AbstractContextManager[None]:
-        return named_errors(RegistryError, f"the cache {self._folder}")
+        return named_errors(CacheError, f"the cache {self._folder}")
 
 
 def _hold(folder: Path) -> int | None:

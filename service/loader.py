@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
-from model.errors import BundleError, ConfigError, MacrecError, RegistryError
+from model.errors import BundleError, CacheError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
 from model.registry import Registry
 from model.release import Release, VersionKey
@@ -40,7 +40,7 @@ from service.snapshot import Live, Snapshot, Source, check_space, check_space_ha
 log = logging.getLogger(__name__)
 
 REFUSED_FOR = 30.0
-"""Seconds after which a release that failed its checks is tried again: somebody may have mended it."""
+"""Seconds after which a release that failed its checks, or had no room in the cache, is fetched and tried again."""
 
 FETCH_SHARE = 0.25
 """Share of the time that a process which answers requests spends on fetching what it will serve next."""
@@ -163,7 +163,7 @@ class Loader:
             self._cache.keep_only(release.keys)
             if self._fixed is None:
                 self._cache.remember(release)
-        except RegistryError as error:
+        except CacheError as error:
             log.warning("the cache cannot be tidied", extra={"reason": str(error)})
 
     def _serve_remembered(self, registry: Registry) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import BundleError, RegistryError
+from model.errors import BundleError, CacheError, RegistryError
 from model.redis_store import RedisStore
 from model.registry import Registry, open_registry
 from model.release import Release, VersionKey
@@ -136,7 +136,7 @@ def test_a_version_that_is_removed_while_somebody_waits_for_it_is_fetched_again(
                     folder = cache.hold(registry, key)
                     cache.keep_only([key])
                     assert (folder / "catalog.json").read_bytes()
-        except (AssertionError, OSError, BundleError, RegistryError) as error:
+        except (AssertionError, OSError, BundleError, CacheError, RegistryError) as error:
             failures.append(error)
 
     threads = [threading.Thread(target=serve, args=(offset,)) for offset in (1, 3, 5)]
@@ -176,9 +176,9 @@ def test_every_user_may_read_what_was_fetched(registry: Registry, cache: Version
 def test_a_cache_that_cannot_be_written_is_named(registry: Registry, cache: VersionCache, tmp_path: Path) -> None:
     [key] = publish_many(registry, tmp_path, 1)
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(RegistryError, match="cache"):
+    with pytest.raises(CacheError, match="cache"):
         cache.hold(registry, key)
-    with pytest.raises(RegistryError, match="cache"):
+    with pytest.raises(CacheError, match="cache"):
         cache.remember(Release(bundle=None, catalog=key.version))
 
 
