@@ -120,7 +120,8 @@ class Changes(NamedTuple):
         sequence: the log as it was when it was asked, or later.
         items: the latest states, ascending by sequence number, of those that changed.
         more: whether there may be more to read at once.
-        lost: whether the log ends before the number that was asked after: it lost its data and knows less.
+        lost: whether the log ended before the number that was asked after, now or when it went on: it lost its data,
+            and what the reader has may be more than there is.
     """
 
     sequence: int

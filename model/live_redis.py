@@ -1,7 +1,7 @@
 """A live log in Redis or Valkey; the braces keep all of it on one server of a cluster.
 
     macrec:{live}:sequence       the number of the latest change
-    macrec:{live}:log            stream: number-0 -> what happened, to which item, and its codes in an ID space
+    macrec:{live}:log            stream: number-0 -> the number before, what happened, to which item, and its codes
     macrec:{live}:state          hash: item -> number of its latest change, digest, deleted, available
     macrec:{live}:metadata       hash: item -> metadata of its latest upsert
     macrec:{live}:inputs         hash: item -> inputs of its latest upsert
@@ -115,7 +115,9 @@ class RedisLog:
             item_ids = list(dict.fromkeys(fields[b"item"] for _, fields in entries))
             items = [item for item in self._latest(item_ids, space_hash) if item.sequence > after]
             items.sort(key=lambda item: item.sequence)
-            return Changes(_number(entries[-1]), items, more=len(entries) == _MOST_CHANGES)
+            # A log that lost its end goes on behind what its writer knew, and says so.
+            lost = int(entries[0][1].get(b"last", after)) < after
+            return Changes(_number(entries[-1]), items, more=len(entries) == _MOST_CHANGES, lost=lost)
 
     def inputs(self, item_ids: Sequence[str]) -> list[ItemInputs | None]:
         """See :class:`model.live_log.LiveLog`."""

@@ -14,10 +14,11 @@ local function read(item, standing)
   return tonumber(sequence), digest, deleted, available
 end
 local function write(kind, item, digest, deleted, available, floor, ...)
-  local sequence = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(floor)) + 1
+  local last = redis.call('GET', KEYS[1]) or '0'
+  local sequence = math.max(tonumber(last), tonumber(floor)) + 1
   local number = string.format('%.0f', sequence)
   redis.call('SET', KEYS[1], number)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], number .. '-0', 'kind', kind, 'item', item, ...)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], number .. '-0', 'last', last, 'kind', kind, 'item', item, ...)
   redis.call('HSET', KEYS[3], item, number .. ' ' .. digest .. ' ' .. deleted .. ' ' .. available)
   return sequence
 end

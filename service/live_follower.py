@@ -130,9 +130,11 @@ class LiveFollower:
             return False
         catalog = snapshot.catalog
         changes = self._log.changes(catalog.sequence, catalog.space_hash, WAIT)
-        if changes.lost:
-            time.sleep(WAIT)
+        if changes.lost and catalog.sequence > catalog.base.live_seq:
             return self._start_over(changes.sequence)
+        if changes.sequence < catalog.sequence:
+            time.sleep(WAIT)
+            return False
         if not changes.items and changes.sequence == catalog.sequence:
             return False
         return self._fold(changes.sequence, changes.items, catalog)

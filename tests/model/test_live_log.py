@@ -419,3 +419,20 @@ def test_a_file_that_cannot_be_written_anew_takes_changes_all_the_same(
         assert put(log, "a", title=f"{number}").sequence == number + 1
     assert FileLog(tmp_path).sequence() == 50
     assert 1 <= len(caplog.records) < 20
+
+
+def test_a_reader_is_told_of_a_loss_even_if_the_log_has_gone_on_meanwhile(valkey: Valkey) -> None:
+    """A server that came back with less is written to before this reader looks, by one who had read as far."""
+    reader, log = RedisLog(valkey.url, 2.0), RedisLog(valkey.url, 2.0)
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+        for number in range(3):
+            put(log, f"item-{number}", [bytes([1, number])])
+        assert not reader.changes(2, SPACE).lost
+        client.flushall()
+    log.upsert([Upsert(claim("after", [b"\5\5"]), ItemInputs(), None)], floor=3)
+    changes = reader.changes(3, SPACE)
+    assert changes.lost
+    assert [item.item_id for item in changes.items] == ["after"]
+    assert not reader.changes(4, SPACE).lost
+    assert not reader.changes(0, SPACE).lost

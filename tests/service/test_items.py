@@ -8,13 +8,15 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from redis import Redis
 
 from model.assignment import assign
 from model.bundle import Bundle
 from model.item_encoder import ItemEncoder
 from tests.bundles import ITEMS, item_id, random_codes
 from tests.live_bundles import TEXT_DIM, inputs_of, picture
-from tests.serving import Start, metric
+from tests.servers import start_valkey
+from tests.serving import Start, metric, until
 
 KEY = {"X-API-Key": "secret"}
 
@@ -256,3 +258,19 @@ def test_a_large_picture_fits_where_items_are_told_of_and_nowhere_else(start: St
     assert client.put("/items/new", json={**body_of(1), "title": "x" * 5000}).status_code == 200
     assert client.post("/recommend", json={"history": ["x" * 500] * 5}).status_code == 413
     assert client.put("/items/new", json={**body_of(1), "title": "x" * 99_999}).status_code == 413
+
+
+def test_what_the_log_lost_is_forgotten_even_if_it_went_on_before_anybody_looked(
+    start: Start, live_bundle: Path, tmp_path: Path
+) -> None:
+    """All replicas and all that start later agree on what there is, though it is less than was acknowledged."""
+    with start_valkey(tmp_path) as valkey, Redis.from_url(valkey.url) as redis:
+        client = start(bundle=live_bundle, redis_url=valkey.url)
+        for number in range(3):
+            client.put(f"/items/lost-{number}", json=body_of(number)).raise_for_status()
+        redis.flushall()
+        put = client.put("/items/after", json=body_of(7)).raise_for_status().json()
+        until(lambda: client.get("/items/lost-0").status_code == 404)
+        until(lambda: client.get("/items/after").status_code == 200)
+        assert put["sequence"] <= 4
+        assert client.get("/catalog").json()["sequence"] == put["sequence"]
