@@ -61,6 +61,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare.add_argument(
         "--last", type=int, help="last events of each user as targets, in a second pass; 10 by default for small sets"
     )
+    compare.add_argument("--keep", type=Path, help="a folder for the finished rows' figures, one small JSON file each")
     compare.add_argument("--report-only", action="store_true", help="train nothing, write what is finished")
     compare.set_defaults(run=_compare)
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from model.durable_files import write_durably
@@ -38,7 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
         last=arguments.last,
     )
     failed = {} if arguments.report_only else comparison.run(wanted)
-    write_all(comparison, failed)
+    summary = write_all(comparison, failed)
+    if arguments.keep is not None:
+        keep_rows(summary, arguments.keep)
     if failed:
         raise ConfigError(f"rows failed, the log and the table say why: {', '.join(failed)}")
 
@@ -53,3 +56,13 @@ def write_all(comparison: Comparison, failed: dict[str, str]) -> dict[str, Any]:
     write_report(summary, comparison, comparison.out / REPORT_FILE)
     log.info("the report is %s", comparison.out / REPORT_FILE)
     return summary
+
+
+def keep_rows(summary: dict[str, Any], folder: Path) -> None:
+    """Writes each finished row as one small JSON file, and the tables: figures to keep without the run folder."""
+    for entry in summary["rows"]:
+        if "last-1" in entry:
+            timing = summary["timing"]["rows"].get(entry["row"])
+            kept = {**entry, "seeds": summary["seeds"], "budget": summary["budget"], "milliseconds_a_request": timing}
+            write_durably(folder / f"{entry['row']}.json", [json.dumps(kept).encode() + b"\n"])
+    write_durably(folder / TABLE_FILE, [markdown(summary).encode()])
