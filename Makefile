@@ -4,6 +4,8 @@ VENV ?= .venv
 DATA ?= .demo/shop
 RUN ?= .demo/run
 BUNDLE ?= $(RUN)/bundle
+CONFIG ?= training/configs/sample.toml
+COMPARED ?= .demo/compared
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 # TORCH=cuda takes the default build with its CUDA packages; the CPU build needs a twentieth of the download.
@@ -12,7 +14,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve train test test-slow test-gpu lint bench lock clean
+.PHONY: help demo serve train compare test test-slow test-gpu lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +27,10 @@ serve: $(VENV)/train.done ## serve a bundle (BUNDLE=folder PORT=8000)
 
 train: $(VENV)/train.done ## train on a folder (CONFIG=training/configs/x.toml DATA=folder RUN=folder)
 	$(PY) -m training run --config $(CONFIG) --data $(DATA) --out $(RUN)
+
+compare: $(VENV)/train.done ## all rows of the comparison on the sample shop (CONFIG=... DATA=folder COMPARED=folder)
+	@test -d $(DATA) || $(PY) -m training sample --out $(DATA)
+	$(PY) -m training compare --config $(CONFIG) --data $(DATA) --out $(COMPARED)
 
 test: $(VENV)/dev.done lint ## linters, type checks and the fast tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest
