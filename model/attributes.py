@@ -137,6 +137,12 @@ class Column:
         rows = np.repeat(np.arange(len(items), dtype=np.int32), counts)
         return Column(rows, self.values[slots], self.words)
 
+    def rows_of(self, wanted: Value) -> NDArray[np.int32]:
+        """The items ``(n,)`` that have a value of this column's type, ascending."""
+        stored = wanted if self.words is None else self.words.code(str(wanted))
+        found: NDArray[np.int32] = self.rows[:0] if stored is None else self.rows[self.values == stored]
+        return found
+
     def has_any(self, wanted: Sequence[Value]) -> NDArray[np.bool_]:
         """Which of the T values are among ``wanted``, all of this column's type."""
         if self.words is None:

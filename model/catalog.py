@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +159,11 @@ class Catalog:
     def __len__(self) -> int:
         """N, the number of items."""
         return len(self.item_ids)
+
+    @cached_property
+    def events(self) -> int:
+        """How often all items occur in training together."""
+        return int(self.popularity.sum(dtype=np.int64))
 
     def metadata(self, item: int) -> dict[str, Any]:
         """The metadata of an item, parsed when asked for."""

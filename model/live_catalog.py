@@ -5,7 +5,7 @@ deleted item keeps its number and its codes, because histories name it, and leav
 :meth:`LiveCatalog.apply` makes another that shares what is the same.
 """
 
-from bisect import bisect_left
+from bisect import bisect, bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -41,7 +41,10 @@ class LiveCatalog:
         added_ids: the ids of the n items.
         added_codes: ``(m, n, L)`` uint8, their codes.
         upserted: metadata of the items that were upserted, by item number.
+        added_names: the ids of the n items in the order of their bytes, each with the item's number.
         rows: item numbers of the n items, by id.
+        before: the serial number of the catalog that this one was made of by :meth:`apply`; -1 if of none.
+        changed: ``(c,)`` items that differ from that one's in anything.
         serial: tells the live catalogs of a process apart; those of one version may number new items differently.
     """
 
@@ -54,6 +57,9 @@ class LiveCatalog:
     added_codes: NDArray[np.uint8]
     upserted: Mapping[int, Mapping[str, Any]]
     rows: Mapping[str, int]
+    added_names: Sequence[tuple[bytes, int]] = ()
+    before: int = -1
+    changed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     serial: int = field(default_factory=count().__next__)
 
     @classmethod
@@ -173,27 +179,36 @@ class LiveCatalog:
             columns.add(metadata)
         return columns.build()
 
-    @cached_property
-    def added_names(self) -> list[tuple[bytes, int]]:
-        """The ids of the n items in the order of their bytes, each with the item's number."""
-        first = len(self.base)
-        return sorted((item_id.encode(), first + row) for row, item_id in enumerate(self.added_ids))
+    def work_out(self) -> None:
+        """Works out what requests need of the catalog as a whole, or the first of them would have to wait for it."""
+        _ = self.hidden, self.unavailable, self.has_new_items, self.popular, self.base.events
 
     @cached_property
     def hidden(self) -> int:
         """How many items are unavailable, deleted or not."""
-        return int((~self.available).sum())
+        return len(self) - int(np.count_nonzero(self.available))
 
     @cached_property
+    def unavailable(self) -> int:
+        """How many items are there and unavailable."""
+        return int(np.count_nonzero(~(self.available | self.deleted)))
+
+    @property
     def popularity(self) -> NDArray[np.int32]:
-        """``(N + n,)`` how often each item occurs in training: new ones never."""
+        """``(N + n,)`` how often each item occurs in training: new ones never. A copy, made anew each time."""
         return np.concatenate([self.base.popularity, np.zeros(len(self.added_ids), dtype=np.int32)])
+
+    def popularity_of(self, items: NDArray[np.integer]) -> NDArray[np.int32]:
+        """How often each of ``items`` ``(n,)`` occurs in training."""
+        counts = np.zeros(len(items), dtype=np.int32)
+        old = items < len(self.base)
+        counts[old] = self.base.popularity[items[old]]
+        return counts
 
     @cached_property
     def trained(self) -> NDArray[np.bool_]:
         """``(N + n,)`` which items occur in training; the others are new to the generator."""
-        trained: NDArray[np.bool_] = self.popularity > 0
-        return trained
+        return np.concatenate([self.base.popularity > 0, np.zeros(len(self.added_ids), dtype=np.bool_)])
 
     @cached_property
     def has_new_items(self) -> bool:
@@ -201,13 +216,20 @@ class LiveCatalog:
         return bool((~self.trained & ~self.deleted).any())
 
     @cached_property
-    def popular(self) -> NDArray[np.int32]:
-        """Items that are not deleted, the most popular first, new ones last by id."""
-        added = sorted(range(len(self.added_ids)), key=self.added_ids.__getitem__)
-        back = np.setdiff1d(self.base.deleted, np.flatnonzero(self.deleted))
-        everyone = np.concatenate([self.base.popular, back, np.array(added, dtype=np.int32) + len(self.base)])
-        there: NDArray[np.int32] = everyone[~self.deleted[everyone]].astype(np.int32)
-        return there
+    def popular(self) -> tuple[NDArray[np.int32], ...]:
+        """All items in parts, the most popular first, equals by id, new ones last by id.
+
+        Deleted ones may be among them. The base's order is not copied, but cut where items stand that are back after
+        they were deleted.
+        """
+        order = self.base.popular
+        back = sorted(self.base.deleted[~self.deleted[self.base.deleted]].tolist(), key=self.rank)
+        cuts = [bisect(order, self.rank(item), key=lambda other: self.rank(int(other))) for item in back]
+        parts: list[NDArray[np.int32]] = []
+        for item, start, end in zip(back, [0, *cuts], cuts, strict=False):
+            parts += [order[start:end], np.array([item], dtype=np.int32)]
+        added = np.array([item for _, item in self.added_names], dtype=np.int32)
+        return *parts, order[cuts[-1] if cuts else 0 :], added
 
     @cached_property
     def retired(self) -> Trie | None:
@@ -260,6 +282,7 @@ class _Draft:
     def __init__(self, before: LiveCatalog) -> None:
         self._before = before
         self._rows, self._ids, self._upserted = dict(before.rows), list(before.added_ids), dict(before.upserted)
+        self._names: list[tuple[bytes, int]] = []
         self._codes: list[NDArray[np.uint8]] = []
         self._deleted: dict[int, bool] = {}
         self._available: dict[int, bool] = {}
@@ -274,6 +297,7 @@ class _Draft:
             row = len(self._before.base) + len(self._ids)
             self._rows[item.item_id] = row
             self._ids.append(item.item_id)
+            self._names.append((item.item_id.encode(), row))
             space = self._before.space
             codes = np.frombuffer(item.codes, dtype=np.uint8)
             self._codes.append(codes.reshape(len(space.modalities), space.levels))
@@ -304,6 +328,9 @@ class _Draft:
             added_codes=before.added_codes if added is None else added,
             upserted=self._upserted,
             rows=self._rows,
+            added_names=sorted([*before.added_names, *self._names]) if more else before.added_names,
+            before=before.serial,
+            changed=np.array(list(self._deleted), dtype=np.int64),
         )
         return _with_trie(after, leaving, joining) if leaving or joining else after
 

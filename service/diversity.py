@@ -11,35 +11,17 @@ MAX_ROUNDS and almost always beyond.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.attributes import Kind, Value, attributes_of, kind_of, values_of
+from model.attributes import attributes_of, kind_of, values_of
 from model.filters import has_one_of
 from model.live_catalog import LiveCatalog
+from service.groups import Group, NodeGroup, ValueGroup
 from service.query import AttributeCap, Cap, PrefixCap
 
 MAX_ROUNDS = 32
-
-
-class ValueGroup(NamedTuple):
-    """The items that have a value of an attribute."""
-
-    attribute: str
-    kind: Kind
-    value: Value
-
-
-class NodeGroup(NamedTuple):
-    """The items below a node of the trie."""
-
-    modality: int
-    node: int
-
-
-Group = ValueGroup | NodeGroup
 
 
 class Groups:
@@ -65,19 +47,21 @@ class Groups:
                 self._most.update(groups)
         return places
 
-    def full(self, items: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
-        """Which of ``items`` ``(n,)``, or of all, belong to a full group; this takes a pass over them."""
+    @property
+    def full(self) -> frozenset[Group]:
+        """The groups that may give no more."""
+        return frozenset(group for group, most in self._most.items() if self._taken[group] >= most)
+
+    def holding(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which of ``items`` ``(n,)`` belong to a full group; this takes a pass over them."""
         catalog, values = self._catalog, defaultdict(list)
-        mask = np.zeros(len(catalog) if items is None else len(items), dtype=np.bool_)
-        for group, most in self._most.items():
-            if self._taken[group] < most:
-                continue
+        mask = np.zeros(len(items), dtype=np.bool_)
+        for group in self.full:
             if isinstance(group, ValueGroup):
                 values[group.attribute].append(group.value)
                 continue
             low, high = catalog.trie.leaf_ranges(np.array([group.node]))
-            leaves = catalog.trie.item_leaf[group.modality]
-            leaves = leaves if items is None else leaves[items]
+            leaves = catalog.trie.item_leaf[group.modality, items]
             mask |= (leaves >= low) & (leaves < high)
         in_group = catalog.allowed_items(has_one_of(values), items) if values else None
         return mask if in_group is None else mask | in_group

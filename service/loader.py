@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -204,6 +204,7 @@ class Loader:
         fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
         with self._follower.turn():
             live = self._follower.overlay(bundle, catalog)
+            live.work_out()
             snapshot = Snapshot(
                 bundle,
                 engine,
@@ -263,14 +264,15 @@ def bundled_fusion(manifest: Manifest) -> FusionConfig:
 
 
 def check_answer(recommender: Recommender, snapshot: Snapshot, beam: int) -> None:
-    """Asks for what follows the most popular item, which warms every path that a request takes.
+    """Asks for the most popular item, and for what follows it, which warms every path that a request takes.
 
     Raises:
         BundleError: if nothing comes back, or a score that is no number.
     """
-    history = (snapshot.catalog.item_id(int(snapshot.catalog.popular[0])),)
     weights = dict.fromkeys(snapshot.catalog.space.modalities, 1.0)
-    query = Query(history, k=1, beam=beam, weights=weights, exclude_seen=False)
-    answer = recommender.recommend(snapshot, query)
+    query = Query((), k=1, beam=beam, weights=weights, exclude_seen=False)
+    popular = recommender.recommend(snapshot, query).items
+    history = tuple(snapshot.catalog.item_id(each.item) for each in popular)
+    answer = recommender.recommend(snapshot, replace(query, history=history))
     if not answer.items or not all(math.isfinite(item.score) for item in answer.items):
         raise BundleError(f"catalog {snapshot.version} gives no answer to history {list(history)}; export it again")

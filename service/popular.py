@@ -12,17 +12,22 @@ FIRST_LOOK = 1024
 
 def popular_items(catalog: LiveCatalog, scope: Scope, count: int) -> list[Recommended]:
     """The ``count`` most popular items that may come back, each scored by its share of all events."""
-    total = max(int(catalog.popularity.sum(dtype=np.int64)), 1)
+    total = max(catalog.base.events, 1)
     items = _first_kept(scope, min(count, scope.reachable))
-    return [Recommended(item, float(catalog.popularity[item] / total), {}, {}) for item in items.tolist()]
+    counts = catalog.popularity_of(items)
+    return [
+        Recommended(item, often / total, {}, {}) for item, often in zip(items.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def _first_kept(scope: Scope, count: int) -> NDArray[np.integer]:
     """The first ``count`` items by popularity that may come back, looking at twice as many as before each time."""
-    found = [scope.popular[:0]]
-    start, end = 0, FIRST_LOOK
-    while sum(map(len, found)) < count and start < len(scope.popular):
-        candidates = scope.popular[start:end]
-        found.append(candidates[scope.keeps(candidates)])
-        start, end = end, 3 * end - 2 * start
-    return np.concatenate(found)[:count]
+    found: list[NDArray[np.integer]] = []
+    missing, look = count, FIRST_LOOK
+    for part in scope.popular:
+        start = 0
+        while missing > 0 and start < len(part):
+            candidates = part[start : start + look]
+            found.append(candidates[scope.keeps(candidates)])
+            missing, start, look = missing - len(found[-1]), start + look, 2 * look
+    return np.concatenate([np.zeros(0, dtype=np.int64), *found])[:count]

@@ -91,6 +91,7 @@ class Recommendation:
         generated: whether the search was asked; False where only popular items are recommended.
         unknown_items: how many items of the history the catalog lacks.
         reachable: how many items the filter, the allow list and the exclusions leave.
+        cut_short: whether more items might have come if caps did not bound the number of searches.
         unknown_allowed: how many ids of the allow list the catalog lacks.
         filter_known: whether what the filter allows was known from an earlier request; None where nothing was asked.
         seconds: time of each stage: filter (if there is one), prepare, search, fuse.
@@ -100,6 +101,7 @@ class Recommendation:
     generated: bool
     unknown_items: int
     reachable: int
+    cut_short: bool = False
     unknown_allowed: int = 0
     filter_known: bool | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -6,7 +6,6 @@ It knows a snapshot and one query, and nothing of users, HTTP or stores.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +68,13 @@ class Recommender:
                 popular = popular_items(snapshot.catalog, scope, count)
                 return blend(found, popular, known, query.blend_below) if known else popular
 
-        items = self._fill(snapshot, query, scope, ranking, stages)
+        items, cut_short = self._fill(snapshot, query, scope, ranking, stages)
         return Recommendation(
             items=items,
             generated=bool(len(history)),
             unknown_items=unknown,
             reachable=scope.reachable,
+            cut_short=cut_short,
             unknown_allowed=unknown_allowed,
             filter_known=filter_known,
             seconds=stages.seconds,
@@ -90,10 +90,10 @@ class Recommender:
             return ListScope(snapshot, listed), unknown, None
         if query.filter is None:
             restriction, _ = self.filters.get(snapshot, None)
-            return CatalogScope(snapshot, restriction, excluded), 0, None
+            return CatalogScope(snapshot, self.filters, None, restriction, excluded), 0, None
         with stages.timed("filter"):
             restriction, known = self.filters.get(snapshot, query.filter)
-        return CatalogScope(snapshot, restriction, excluded), 0, known
+        return CatalogScope(snapshot, self.filters, query.filter, restriction, excluded), 0, known
 
     def _fill(
         self,
@@ -102,23 +102,26 @@ class Recommender:
         scope: Scope,
         ranking: Callable[[Scope], list[Recommended]],
         stages: Stages,
-    ) -> list[Recommended]:
-        """The first k of a ranking, or of several where caps keep items of the first out (:mod:`service.diversity`)."""
+    ) -> tuple[list[Recommended], bool]:
+        """The first k of a ranking, or of several where caps keep items of the first out (:mod:`service.diversity`).
+
+        And whether these were as many as there may be, and not enough.
+        """
         if not query.caps:
-            return ranking(scope)[: query.k] if scope.reachable else []
+            return ranking(scope)[: query.k] if scope.reachable else [], False
         groups = Groups(snapshot.catalog, query.caps)
         found: list[Recommended] = []
         for _ in range(MAX_ROUNDS):
             if not scope.reachable:
-                break
+                return found, False
             ranked = ranking(scope)
             with stages.timed("fuse"):
                 found += [ranked[place] for place in groups.take([item.item for item in ranked], query.k - len(found))]
             if len(found) == query.k:
-                break
+                return found, False
             with stages.timed("prepare"):
                 scope = scope.without([item.item for item in found], groups)
-        return found
+        return found, bool(scope.reachable)
 
     def _with_new(
         self,
@@ -131,20 +134,12 @@ class Recommender:
     ) -> list[Recommended]:
         """A ranking with the best new items where they are due (:mod:`service.new_items`)."""
         with stages.timed("prepare"):
-            new_items = self._new_items(snapshot, query, scope)
+            new_items = scope.new_items()
         if not new_items.reachable:
             return found
         new = self._found(snapshot, query, history, new_items, stages, cold_share=1.0)
         with stages.timed("fuse"):
             return mix(found, [each._replace(is_new=True) for each in new], query.new_after, query.new_every)
-
-    def _new_items(self, snapshot: Snapshot, query: Query, scope: Scope) -> Scope:
-        """The scope less all items that the generator saw; for a whole catalog that is kept like a filter."""
-        if isinstance(scope, ListScope):
-            return scope.new_items()
-        assert isinstance(scope, CatalogScope)
-        restriction, _ = self.filters.get(snapshot, query.filter, new_only=True)
-        return replace(scope, restriction=restriction)
 
     def _found(
         self,

@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 
 from model.allowed import Allowed
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
+from model.filters import Filter
 from model.live_catalog import LiveCatalog
 from model.string_index import NO_ROW
 from model.trie import Trie, build_trie
 from model.trie_part import edges_of_part
 from service.diversity import Groups
 from service.engine import TrieInputs
-from service.filter_cache import Restriction, restriction_of
+from service.filter_cache import NO_GROUPS, FilterCache, Restriction
+from service.groups import Group
 from service.query import Query
 from service.snapshot import Snapshot
 
 Items = NDArray[np.int64]
+
+MOST_EXCLUDED = 2_000
+"""Items of full groups that are excluded one by one."""
 
 
 class Scope(Protocol):
@@ -44,8 +49,8 @@ class Scope(Protocol):
         """How many items may come back."""
 
     @property
-    def popular(self) -> NDArray[np.integer]:
-        """Items by popularity, the most popular first, among them all that may come back."""
+    def popular(self) -> Sequence[NDArray[np.integer]]:
+        """Items by popularity in parts, the most popular first, among them all that may come back."""
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """What the search must not follow, ``(B, L, X)``, one row for each modality."""
@@ -54,7 +59,10 @@ class Scope(Protocol):
         """Which of ``items`` ``(n,)``, all on leaves of the trie, may come back."""
 
     def without(self, items: Sequence[int], groups: Groups) -> "Scope":
-        """The scope less some items and the full groups; of a whole catalog this takes a pass over it."""
+        """The scope less some items and the full groups."""
+
+    def new_items(self) -> "Scope":
+        """The scope less all items that the generator saw."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,19 @@ class CatalogScope:
 
     Attributes:
         snapshot: model and catalog.
-        restriction: what the filter allows; None where that is every item.
+        filters: what is known of filters.
+        rule: the filter; None without one.
+        restriction: what the filter allows, less ``full``; None where that is every item.
         excluded: items ``(n,)`` that must not come back, ascending.
+        full: groups of items that must not come back.
     """
 
     snapshot: Snapshot
+    filters: FilterCache
+    rule: Filter | None
     restriction: Restriction | None
     excluded: Items
+    full: frozenset[Group] = NO_GROUPS
 
     @property
     def trie(self) -> Trie:
@@ -88,9 +102,9 @@ class CatalogScope:
         return total - int(self._allows(self.excluded).sum())
 
     @property
-    def popular(self) -> NDArray[np.integer]:
+    def popular(self) -> Sequence[NDArray[np.integer]]:
         """See :class:`Scope`."""
-        return self.snapshot.catalog.popular
+        return self.snapshot.catalog.popular if self.restriction is None else self.restriction.popular
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """See :class:`Scope`."""
@@ -102,12 +116,29 @@ class CatalogScope:
         return kept
 
     def without(self, items: Sequence[int], groups: Groups) -> "CatalogScope":
-        """See :class:`Scope`."""
-        mask = ~groups.full()
-        if self._allowed is not None:
-            mask &= self._allowed.items
-        excluded = np.union1d(self.excluded, np.array(items, dtype=np.int64))
-        return replace(self, restriction=restriction_of(self.snapshot, mask), excluded=excluded)
+        """See :class:`Scope`.
+
+        Small groups are excluded item by item, which costs what they hold; the others are kept like a filter.
+        """
+        held = {group: self.filters.members(self.snapshot, group) for group in groups.full}
+        small, large, count = [np.array(items, dtype=np.int64)], set[Group](), 0
+        for group in sorted(held, key=lambda each: len(held[each])):
+            count += len(held[group])
+            if count <= MOST_EXCLUDED:
+                small.append(held[group])
+            else:
+                large.add(group)
+        full = frozenset(large)
+        restriction = self.restriction
+        if full != self.full:
+            restriction, _ = self.filters.get(self.snapshot, self.rule, full=full)
+        excluded = np.unique(np.concatenate([self.excluded, *small]))
+        return replace(self, restriction=restriction, excluded=excluded, full=full)
+
+    def new_items(self) -> "CatalogScope":
+        """See :class:`Scope`; that is kept like a filter."""
+        restriction, _ = self.filters.get(self.snapshot, self.rule, new_only=True, full=self.full)
+        return replace(self, restriction=restriction)
 
     @property
     def _allowed(self) -> Allowed | None:
@@ -125,22 +156,22 @@ class ListScope:
 
     Attributes:
         snapshot: model and catalog.
-        popular: items ``(n,)`` that may come back, by popularity, equals by id.
+        items: ``(n,)`` that may come back, by popularity, equals by id.
         cold: whether the search asks which edges lead to no trained item of the whole catalog: only that for new items
             does.
     """
 
     snapshot: Snapshot
-    popular: Items
+    items: Items
     cold: bool = False
 
     @cached_property
     def trie(self) -> Trie:
         """See :class:`Scope`."""
         catalog = self.snapshot.catalog
-        codes = [catalog.codes(modality, self.popular) for modality in range(len(catalog.space.modalities))]
+        codes = [catalog.codes(modality, self.items) for modality in range(len(catalog.space.modalities))]
         trie = build_trie(np.stack(codes))
-        return replace(trie, leaf_item=self.popular[trie.leaf_item].astype(np.int32))
+        return replace(trie, leaf_item=self.items[trie.leaf_item].astype(np.int32))
 
     @cached_property
     def inputs(self) -> TrieInputs:
@@ -153,7 +184,12 @@ class ListScope:
     @property
     def reachable(self) -> int:
         """See :class:`Scope`."""
-        return len(self.popular)
+        return len(self.items)
+
+    @property
+    def popular(self) -> Sequence[NDArray[np.integer]]:
+        """See :class:`Scope`."""
+        return (self.items,)
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """See :class:`Scope`."""
@@ -164,12 +200,12 @@ class ListScope:
         return np.ones(len(items), dtype=np.bool_)
 
     def new_items(self) -> "ListScope":
-        """The scope less all items that the generator saw."""
-        return replace(self, popular=self.popular[~self.snapshot.catalog.trained[self.popular]], cold=True)
+        """See :class:`Scope`."""
+        return replace(self, items=self.items[~self.snapshot.catalog.trained[self.items]], cold=True)
 
     def without(self, items: Sequence[int], groups: Groups) -> "ListScope":
         """See :class:`Scope`."""
-        return replace(self, popular=self.popular[~np.isin(self.popular, items) & ~groups.full(self.popular)])
+        return replace(self, items=self.items[~np.isin(self.items, items) & ~groups.holding(self.items)])
 
 
 def excluded_items(catalog: LiveCatalog, query: Query, history: Items) -> Items:

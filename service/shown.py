@@ -2,6 +2,7 @@
 
 from model.live_catalog import LiveCatalog
 from service import schemas
+from service.diversity import MAX_ROUNDS
 from service.explain import SharedPrefix
 from service.query import Query, Recommendation, Recommended
 from service.schemas import RecommendedItem
@@ -13,6 +14,8 @@ def shortage(query: Query, result: Recommendation) -> list[str]:
     if found == query.k:
         return []
     said = f"{found} of {query.k} items"
+    if result.cut_short:
+        return [f"{said}: {MAX_ROUNDS} searches found no more that max_per lets pass"]
     if found < result.reachable:
         return [f"{said}: max_per lets no other of {result.reachable} items pass"]
     rules = [

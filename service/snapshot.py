@@ -31,6 +31,7 @@ class Snapshot:
 
     def with_catalog(self, catalog: LiveCatalog) -> "Snapshot":
         """The same model with a catalog of the same base that knows more of the live log."""
+        catalog.work_out()
         if catalog.trie is self.catalog.trie:
             return replace(self, catalog=catalog)
         return replace(self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.trained))

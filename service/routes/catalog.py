@@ -23,7 +23,7 @@ async def read_catalog(service: ServiceDep) -> CatalogResponse:
         model_version=snapshot.model_version,
         space_hash=catalog.space_hash,
         items=there,
-        unavailable=int((~catalog.available & ~catalog.deleted).sum()),
+        unavailable=catalog.unavailable,
         deleted=len(catalog) - there,
         live_items=catalog.live_items,
         leaves=catalog.trie.leaves,

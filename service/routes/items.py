@@ -97,7 +97,7 @@ async def read_item(item_id: ItemId, service: ServiceDep) -> ItemResponse:
             modality: catalog.codes(number, np.array([item]))[0].tolist()
             for number, modality in enumerate(catalog.space.modalities)
         },
-        popularity=int(catalog.popularity[item]),
+        popularity=int(catalog.popularity_of(np.array([item]))[0]),
         catalog_version=snapshot.version,
     )
 

@@ -46,6 +46,11 @@ def shelves(live: LiveCatalog, modality: int) -> dict[tuple[int, ...], list[str]
     return table
 
 
+def there_by_popularity(live: LiveCatalog) -> list[int]:
+    """Items that are not deleted, the most popular first."""
+    return [item for part in live.popular for item in part.tolist() if not live.deleted[item]]
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_however_items_come_the_catalog_is_that_of_all_of_them(data: st.DataObject) -> None:
@@ -81,7 +86,7 @@ def test_however_items_come_the_catalog_is_that_of_all_of_them(data: st.DataObje
         assert live.codes(1, np.array([found]))[0].tolist() == codes[1, row].tolist()
         if ids[row] in latest:
             assert bool(live.deleted[found]) == latest[ids[row]].deleted
-    assert sorted(live.popular.tolist()) == np.flatnonzero(~live.deleted).tolist()
+    assert sorted(there_by_popularity(live)) == np.flatnonzero(~live.deleted).tolist()
     some = np.array(data.draw(st.permutations(range(len(live))))[: len(live) // 2 + 1])
     assert live.by_rank(some).tolist() == sorted(some.tolist(), key=live.rank)
 
@@ -99,7 +104,7 @@ def test_an_upserted_item_is_found_and_named_and_the_base_stays_as_it_was() -> N
     assert live.find_rows(["new", "a", "never"]).tolist() == [3, 0, -1]
     assert live.codes(0, np.array([3, 0])).tolist() == [[0, 3], [0, 1]]
     assert live.popularity.tolist() == [0, 1, 2, 0]
-    assert live.popular.tolist() == [2, 1, 0, 3]
+    assert there_by_popularity(live) == [2, 1, 0, 3]
     assert live.trie.items == 4
     assert before.trie.items == 3
 
@@ -129,6 +134,20 @@ def test_availability_leaves_the_trie_alone() -> None:
     assert live.trie is before.trie
     assert (before.available.tolist(), live.available.tolist()) == ([False, True, True], [True, False, True])
     assert live.metadata(1) == {"n": "b"}
+
+
+def test_an_item_that_is_back_stands_where_its_popularity_puts_it() -> None:
+    base = base_catalog(["a", "b", "c"], BASE, deleted=np.array([2]))
+    back = LiveCatalog.of(base).apply(2, [state("c", 1, None), state("new", 2, NEW)])
+    assert back.popularity_of(np.arange(4)).tolist() == [0, 1, 2, 0]
+    assert there_by_popularity(back) == [2, 1, 0, 3]
+
+
+def test_requests_find_worked_out_what_a_change_of_the_catalog_changes() -> None:
+    live = LiveCatalog.of(base_catalog(["a", "b", "c"], BASE)).apply(1, [state("new", 1, NEW)])
+    live.work_out()
+    assert {"hidden", "unavailable", "has_new_items", "popular"} <= set(vars(live))
+    assert (live.hidden, live.unavailable, live.has_new_items) == (0, 0, True)
 
 
 def test_an_unknown_item_without_codes_is_passed_over() -> None:

@@ -4,19 +4,23 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.bundle import Bundle
 from model.filters import Filter
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
+from model.live_log import LiveItem
 from service import filter_cache
 from service.engine import Engine
 from service.filter_cache import FilterCache, Restriction
 from service.snapshot import Snapshot
-from tests.bundles import ITEMS, build_catalog
+from tests.bundles import ITEMS, build_catalog, item_id, random_codes
 
 
 def rule(price: int) -> Filter:
@@ -81,14 +85,79 @@ def test_the_bytes_are_bounded_and_the_least_recently_used_goes_first(snapshots:
     assert tiny.get(snapshots[0], rule(1))[1], "the last one stays, or nothing were ever known"
 
 
+def changed(snapshot: Snapshot, sequence: int, **values: Any) -> Snapshot:
+    """The snapshot after one change of an item."""
+    item = {"item_id": item_id(sequence % 7), "deleted": False, "available": True, "metadata": None, "codes": None}
+    return snapshot.with_catalog(snapshot.catalog.apply(sequence, [LiveItem(sequence=sequence, **{**item, **values})]))
+
+
+def test_what_was_known_of_catalogs_that_are_gone_is_forgotten(snapshots: list[Snapshot]) -> None:
+    cache, snapshot = FilterCache(), snapshots[0]
+    for sequence in range(1, 30):
+        for asked in (None, rule(5)):
+            cache.get(snapshot, asked)
+        snapshot = changed(snapshot, sequence, available=bool(sequence % 3))
+        cache.prepare(snapshot)
+    assert len(cache) == 4, "two filters for what is served and for what was served before"
+    assert cache.nbytes <= 4 * (2 * ITEMS + len(snapshot.catalog.trie.child_code))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 6), st.sampled_from(["hide", "show", "delete", "dear", "new"])), max_size=8
+    )
+)
+def test_a_filter_made_ready_from_the_one_before_is_the_filter_worked_out_anew(
+    snapshots: list[Snapshot], changes: list[tuple[int, str]]
+) -> None:
+    codes = random_codes(70, seed=5)[:, 60:]
+    cache, snapshot = FilterCache(), snapshots[0]
+    for sequence, (item, what) in enumerate(changes, start=1):
+        cache.get(snapshot, rule(30))
+        cache.get(snapshot, rule(30), new_only=True)
+        values: dict[str, Any] = {"item_id": item_id(27 + item), "available": what != "hide"}
+        if what == "delete":
+            values["deleted"] = True
+        elif what == "dear":
+            values["metadata"] = {"price": 10.0 * item}
+        elif what == "new":
+            values |= {"item_id": f"new {item}", "metadata": {"price": 31.0}, "codes": codes[:, item].tobytes()}
+        snapshot = changed(snapshot, sequence, **values)
+        cache.prepare(snapshot)
+        for new_only in (False, True):
+            ready, known = cache.get(snapshot, rule(30), new_only=new_only)
+            anew = filter_cache.restrict(snapshot, rule(30), new_only=new_only)
+            assert known
+            assert ready is not None
+            assert anew is not None
+            assert ready.allowed.items.tolist() == anew.allowed.items.tolist()
+            assert ready.allowed.edges.tolist() == anew.allowed.edges.tolist()
+
+
+@pytest.mark.parametrize("head", [1, 7, 1000])
+def test_a_filter_lists_its_popular_items_and_behind_some_of_them_all_others(
+    snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch, head: int
+) -> None:
+    monkeypatch.setattr(filter_cache, "HEAD", head)
+    monkeypatch.setattr(filter_cache, "FIRST_LOOK", 2)
+    found, _ = FilterCache().get(snapshots[0], rule(40))
+    assert found is not None
+    first, everyone = found.popular[0].tolist(), np.concatenate(found.popular)
+    assert first == list(range(40, 40 + len(first)))
+    assert len(first) >= min(head, ITEMS - 40)
+    assert everyone[everyone >= 40].tolist() == list(range(40, ITEMS))
+    assert head < ITEMS or len(everyone) == ITEMS - 40
+
+
 def test_many_that_ask_at_once_wait_for_one(snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch) -> None:
     cache, begun, go = FilterCache(), threading.Barrier(9), threading.Event()
     worked_out = []
 
-    def slow(snapshot: Snapshot, asked: Filter | None, *, new_only: bool) -> Restriction | None:
+    def slow(snapshot: Snapshot, asked: Filter | None, **more: Any) -> Restriction | None:
         worked_out.append(asked)
         assert go.wait(20)
-        return real(snapshot, asked, new_only=new_only)
+        return real(snapshot, asked, **more)
 
     def ask() -> tuple[int, bool]:
         begun.wait(20)
@@ -110,7 +179,7 @@ def test_a_failure_reaches_who_asked_and_is_not_kept(
 ) -> None:
     cache = FilterCache()
 
-    def fail(snapshot: Snapshot, asked: Filter | None, *, new_only: bool) -> Restriction | None:
+    def fail(snapshot: Snapshot, asked: Filter | None, **more: Any) -> Restriction | None:
         raise MemoryError
 
     with monkeypatch.context() as patch:

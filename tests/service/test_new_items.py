@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from model.catalog import Catalog
 from model.filters import Filter
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
+from service import scope
 from service.engine import Engine
 from service.new_items import mix, places_of_new
 from service.query import PrefixCap, Query, Recommended
@@ -89,9 +91,9 @@ def snapshot(bundle: Path) -> Snapshot:
     return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
 
 
-def ask(snapshot: Snapshot, **changes: object) -> list[Recommended]:
+def ask(snapshot: Snapshot, recommender: Recommender | None = None, **changes: object) -> list[Recommended]:
     query = replace(Query(HISTORY, k=ITEMS // 2, beam=200, weights=BOTH), **changes)  # type: ignore[arg-type]
-    return Recommender(max_beam=200).recommend(snapshot, query).items
+    return (recommender or Recommender(max_beam=200)).recommend(snapshot, query).items
 
 
 def test_new_items_stand_where_the_rule_says_and_the_others_keep_their_order(snapshot: Snapshot) -> None:
@@ -111,7 +113,7 @@ def test_new_items_stand_where_the_rule_says_and_the_others_keep_their_order(sna
 def test_rules_hold_for_new_items_too(
     snapshot: Snapshot, excluded: set[int], allowed: set[int], *, listed: bool
 ) -> None:
-    rules: dict[str, object] = {"exclude": tuple(map(item_id, excluded)), "new_after": 1, "new_every": 2, "k": ITEMS}
+    rules: dict[str, Any] = {"exclude": tuple(map(item_id, excluded)), "new_after": 1, "new_every": 2, "k": ITEMS}
     if listed:
         rules["allow"] = tuple(map(item_id, allowed))
     found = {each.item for each in ask(snapshot, **rules)}
@@ -123,7 +125,7 @@ def test_rules_hold_for_new_items_too(
 @given(allowed=st.sets(st.integers(0, ITEMS - 1), min_size=1))
 def test_an_allow_list_ranks_new_items_as_excluding_the_rest_does(snapshot: Snapshot, allowed: set[int]) -> None:
     """So the small trie of a list knows which of its prefixes were trained, whatever else is in the list."""
-    new = {"new_after": 0, "new_every": 1, "k": ITEMS}
+    new: dict[str, Any] = {"new_after": 0, "new_every": 1, "k": ITEMS}
     rest = tuple(item_id(item) for item in range(ITEMS) if item not in allowed)
     by_list, by_rest = ask(snapshot, allow=tuple(map(item_id, allowed)), **new), ask(snapshot, exclude=rest, **new)
     assert [(each.item, each.is_new) for each in by_list] == [(each.item, each.is_new) for each in by_rest]
@@ -142,6 +144,27 @@ def test_caps_hold_with_new_items(snapshot: Snapshot) -> None:
     assert len(found) == 12
     first = snapshot.catalog.codes(0, np.array([each.item for each in found]))[:, 0]
     assert np.bincount(first).max() <= 2
+
+
+@pytest.mark.parametrize("one_by_one", [0, scope.MOST_EXCLUDED])
+def test_new_items_of_a_full_group_do_not_stand_in_the_way_of_others(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, one_by_one: int
+) -> None:
+    """The stated rule, with searches so narrow that every group comes back in the next one unless it is left out."""
+    monkeypatch.setattr(scope, "MOST_EXCLUDED", one_by_one)
+    rules: dict[str, Any] = {"weights": {"text": 1.0}, "beam": 2, "new_after": 0, "new_every": 1}
+    narrow, cap = Recommender(max_beam=2), PrefixCap("image", 1, 1)
+    groups = snapshot.catalog.codes(1, np.arange(ITEMS))[:, 0].tolist()
+    taken: list[int] = []
+    while len(taken) < 8:
+        full = {groups[item] for item in taken}
+        out = tuple(item_id(item) for item in range(ITEMS) if groups[item] in full)
+        for each in ask(snapshot, narrow, k=6, exclude=out, **rules):
+            if groups[each.item] not in {groups[item] for item in taken} and len(taken) < 8:
+                taken.append(each.item)
+    assert len(NEW & set(taken)) > 2
+    found = ask(snapshot, narrow, k=8, caps=(cap,), **rules)
+    assert [each.item for each in found] == taken
 
 
 def test_a_catalog_without_new_items_is_searched_once(snapshot: Snapshot) -> None:

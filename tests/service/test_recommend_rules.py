@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service import recommender
 from tests.bundles import ITEMS, item_id
 from tests.serving import Start, metric
 
@@ -65,6 +66,17 @@ def test_caps_count_over_the_whole_answer(start: Start) -> None:
     first = ask(client, k=10, max_per_prefix={"text": {"depth": 1, "items": 1}})
     codes = [client.get(f"/items/{item}").json()["semantic_ids"]["text"][0] for item in ids(first)]
     assert len(codes) == len(set(codes)) == 10
+
+
+def test_the_note_does_not_say_that_nothing_is_left_where_the_searches_ended(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(beam=2, k=2, blend_below=0)
+    monkeypatch.setattr(recommender, "MAX_ROUNDS", 1)
+    cap = {"image": {"depth": 1, "items": 1}}
+    answer = ask(client, k=14, weights={"image": 0}, max_per_prefix=cap)
+    assert len(ids(answer)) < 14
+    assert "searches found no more" in answer["note"]
 
 
 def test_popular_items_keep_the_rules_too(start: Start) -> None:

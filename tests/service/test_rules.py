@@ -19,6 +19,7 @@ from model.filters import Filter
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.transformer import Transformer
+from service import scope
 from service.engine import Engine
 from service.query import AttributeCap, PrefixCap, Query
 from service.recommender import Recommender
@@ -199,9 +200,15 @@ def test_rules_find_what_a_search_of_the_allowed_items_finds(case: Case, loaded:
     prefixes=st.dictionaries(
         st.sampled_from(["text", "image"]), st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=1
     ),
+    one_by_one=st.sampled_from([0, 3, scope.MOST_EXCLUDED]),
 )
 def test_caps_keep_the_stated_rule(
-    case: Case, max_per: dict[str, int], prefixes: dict[str, tuple[int, int]], loaded: Bundle, engine: Engine
+    case: Case,
+    max_per: dict[str, int],
+    prefixes: dict[str, tuple[int, int]],
+    one_by_one: int,
+    loaded: Bundle,
+    engine: Engine,
 ) -> None:
     naive = case.naive()
     beams = max(case.beam, case.k)
@@ -211,7 +218,9 @@ def test_caps_keep_the_stated_rule(
         *(AttributeCap(attribute, most) for attribute, most in max_per.items()),
         *(PrefixCap(modality, depth, most) for modality, (depth, most) in prefixes.items()),
     )
-    answer = Recommender(max_beam=200).recommend(case.snapshot(loaded, engine), case.query(caps=caps))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scope, "MOST_EXCLUDED", one_by_one)
+        answer = Recommender(max_beam=200).recommend(case.snapshot(loaded, engine), case.query(caps=caps))
     assert [item.item for item in answer.items] == expected
 
 
