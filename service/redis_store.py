@@ -4,8 +4,8 @@
     macrec:history:{USER}:items   hash: event id -> item id
 
 What is acknowledged is as durable as the server makes it (``appendfsync always``, or up to a second less). Waiting is
-bounded at every step and as a whole, and nothing is retried. After a failure to answer the store is not asked for a
-second, so that requests do not each wait for a server that is away.
+bounded at every step and as a whole, and nothing is retried. A server that refuses a connection, or was silent twice in
+a row, is not asked for a second, so that requests do not each wait for one that is away.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.errors import ConfigError
 from service.store import HistoryLimits, StoredEvent, StoreUnavailableError
@@ -50,8 +51,12 @@ return added
 """
 _READ = """
 local events = redis.call('ZRANGE', KEYS[1], -tonumber(ARGV[1]), -1)
-if #events == 0 then return events end
-return redis.call('HMGET', KEYS[2], unpack(events))
+local items = {}
+for first = 1, #events, 1000 do
+  local some = redis.call('HMGET', KEYS[2], unpack(events, first, math.min(first + 999, #events)))
+  for i = 1, #some do items[#items + 1] = some[i] end
+end
+return items
 """
 _DELETE = """
 local events = redis.call('ZCARD', KEYS[1])
@@ -94,6 +99,7 @@ class RedisHistories:
         self._limits = limits
         self._waits = waits
         self._asked_again = 0.0
+        self._doubted: float | None = None
         self._reads = _client(url, connections, waits.step, waits.pool)
         self._writes = _client(url, connections, waits.write, waits.pool)
 
@@ -129,24 +135,38 @@ class RedisHistories:
 
     @asynccontextmanager
     async def _available(self, seconds: float) -> AsyncIterator[None]:
-        """Waits ``seconds`` at most and turns every failure into StoreUnavailableError, at once for a while after one.
+        """Waits ``seconds`` at most and turns every failure into StoreUnavailableError, at once while the server rests.
 
         A server that refuses (it is full, or a replica) costs no time, so it goes on being asked; so does one of which
         every step came in time and only the whole did not, since it may be this process that is busy.
         """
-        if time.monotonic() < self._asked_again:
+        began = time.monotonic()
+        if began < self._asked_again:
             raise StoreUnavailableError("the history store did not answer a moment ago")
         try:
             async with asyncio.timeout(seconds):
                 yield
+            self._doubted = None
         except ResponseError as error:
             raise StoreUnavailableError(f"the history store refuses: {error}") from error
         except TimeoutError as error:
             raise StoreUnavailableError(f"the history store took longer than {seconds} s") from error
         except (RedisError, OSError) as error:
-            self._asked_again = time.monotonic() + PAUSE
+            self._doubt(began, error)
             reason = str(error) or type(error).__name__
             raise StoreUnavailableError(f"the history store does not answer: {reason}") from error
+
+    def _doubt(self, began: float, error: Exception) -> None:
+        """Lets the server rest after a failure of a call that ``began`` then.
+
+        A timeout may be this process' own: everything that waited while it was busy fails at once. So one is believed
+        when a call that began after the first, with no answer in between, fails as well.
+        """
+        is_timeout = isinstance(error, RedisTimeoutError) or isinstance(error.__cause__, TimeoutError)
+        if is_timeout and (self._doubted is None or began < self._doubted):
+            self._doubted = self._doubted or time.monotonic()
+        else:
+            self._asked_again = time.monotonic() + PAUSE
 
 
 def _client(url: str, connections: int, timeout: float, pool_wait: float) -> Redis:

@@ -139,7 +139,7 @@ def test_a_redis_that_is_away_costs_little_once_and_nothing_then(tmp_path: Path,
         store = RedisHistories(valkey.url, LIMITS, BRIEF, connections=4)
         await store.append([event("a", 1)])
         getattr(valkey, way)()
-        for longest in (BRIEF.step + 0.5, 0.01, 0.01):
+        for longest in (BRIEF.step + 0.5, BRIEF.step + 0.5, 0.01, 0.01):
             started = time.monotonic()
             with pytest.raises(StoreUnavailableError):
                 await store.read("ann")
@@ -212,6 +212,38 @@ def test_more_requests_than_connections_wait_for_their_turn(valkey: Valkey) -> N
         store = redis_histories(valkey)
         await store.append([event("a", 1, user="many")])
         assert await asyncio.gather(*(store.read("many") for _ in range(50))) == [["a"]] * 50
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_moment_in_which_this_process_was_busy_is_not_taken_for_a_store_that_is_away(valkey: Valkey) -> None:
+    """As when a large body is read: whatever waited for an answer then ran out of time."""
+
+    async def scenario() -> None:
+        store = RedisHistories(valkey.url, LIMITS, Waits(step=0.5, read=2.0, write=5.0, pool=0.5), connections=4)
+        await store.append([event("a", 1, user="busy")])
+        waiting = [asyncio.create_task(store.read("busy")) for _ in range(8)]
+        while not any(task.done() for task in waiting):
+            await asyncio.sleep(0)
+        waiting += [asyncio.create_task(store.read("busy")) for _ in range(8)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        time.sleep(1)
+        failed = [each for each in await asyncio.gather(*waiting, return_exceptions=True) if each != ["a"]]
+        assert failed, "nothing was going on"
+        assert await store.read("busy") == ["a"]
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_history_may_be_longer_than_a_script_can_pass_on_at_once(valkey: Valkey) -> None:
+    async def scenario() -> None:
+        store = RedisHistories(valkey.url, HistoryLimits(history=9000), PATIENT, connections=4)
+        for first in range(0, 9000, 1000):
+            await store.append([event(str(number), number, user="long") for number in range(first, first + 1000)])
+        assert await store.read("long") == [str(number) for number in range(9000)]
         await store.close()
 
     asyncio.run(scenario())
