@@ -6,7 +6,8 @@ because the last pair of red shoes was sold. Such a condition allows nothing, an
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from model.attributes import AttributeColumns, Kind, Value, kind_of
 from model.conditions import Category, In, Membership, Place, Range
@@ -15,6 +16,9 @@ from model.filters import Filter
 
 SHOWN = 5
 NEIGHBOURS = 2
+COMPARED = 1_000
+COMPARED_LENGTH = 100
+"""How many words, of how many characters at most, are looked through for one that is spelled alike."""
 
 
 class Known:
@@ -54,9 +58,10 @@ def check_filter(rule: Filter, known: Known) -> list[str]:
             _check_kinds(known, place, form.attribute, [(("min",) if form.min_ is not None else ("max",), Kind.NUMBER)])
         elif isinstance(form, Membership):
             _check_kinds(known, place, form.name, [(inner, kind_of(value)) for inner, value in _asked(form)])
-            unknown = [(inner, value) for inner, value in _asked(form) if not known.may_have(form.name, value)]
-            hints.extend(_hint(known, (*place, *inner), form.name, value) for inner, value in unknown)
-    return hints[:SHOWN]
+            unknown = (each for each in _asked(form) if not known.may_have(form.name, each[1]))
+            for inner, value in islice(unknown, SHOWN - len(hints)):
+                hints.append(_hint(known, (*place, *inner), form.name, value))
+    return hints
 
 
 def check_attribute(name: str, known: Known, field: str) -> None:
@@ -87,7 +92,7 @@ def _asked(form: Membership) -> Iterator[tuple[Place, Value]]:
 def _names(known: Known, name: str) -> str:
     """The attributes that are spelled most like ``name``, or some that exist."""
     names = known.names
-    close = difflib.get_close_matches(name, names, SHOWN)
+    close = _close(name, names, SHOWN)
     if close:
         return f"did you mean {_list(close)}?"
     return f"there are {_list(names[:SHOWN])}" if names else "this catalog's items have none"
@@ -101,8 +106,16 @@ def _hint(known: Known, place: Place, name: str, value: Value) -> str:
     if not isinstance(value, str):
         return f"{said}; the values lie between {summary.low} and {summary.high}"
     common = [str(each) for each, _ in summary.common]
-    close = difflib.get_close_matches(value, dict.fromkeys([*common, *_neighbours(columns, name, value)]), 3)
+    close = _close(value, dict.fromkeys([*common, *_neighbours(columns, name, value)]), 3)
     return f"{said}; did you mean {_list(close)}?" if close else f"{said}; there are {_list(common[:SHOWN])}"
+
+
+def _close(word: str, known: Iterable[str], most: int) -> list[str]:
+    """The known words that are spelled most like a word; comparing takes long, so not of all, and not of long ones."""
+    if len(word) > COMPARED_LENGTH:
+        return []
+    compared = (each for each in known if len(each) <= COMPARED_LENGTH)
+    return difflib.get_close_matches(word, list(islice(compared, COMPARED)), most)
 
 
 def _neighbours(columns: AttributeColumns, name: str, value: str) -> list[str]:

@@ -10,7 +10,7 @@ from service.explain import SharedPrefix, shared_prefixes
 from service.problems import invalid
 from service.query import AttributeCap, Cap, PrefixCap, Query, Recommendation
 from service.scheduler import Leaving, Ticket
-from service.schemas import RecommendRequest, RecommendResponse
+from service.schemas import RecommendedItem, RecommendRequest, RecommendResponse
 from service.service import Service
 from service.settings import Settings
 from service.shown import shortage, shown_items
@@ -24,7 +24,6 @@ class Asked(NamedTuple):
         request: as it came.
         snapshot: model and catalog.
         weights: of the modalities to search.
-        hints: what is worth telling about its rules.
         seconds: until its deadline.
         started: when it was checked, by the performance counter.
     """
@@ -32,7 +31,6 @@ class Asked(NamedTuple):
     request: RecommendRequest
     snapshot: Snapshot
     weights: dict[str, float]
-    hints: list[str]
     seconds: float
     started: float
 
@@ -55,7 +53,7 @@ async def answer(service: Service, request: RecommendRequest, leaving: Leaving) 
 
 
 def check(service: Service, request: RecommendRequest) -> Asked:
-    """Raises a 422 for what cannot be asked, and a 503 while the service starts."""
+    """Raises a 422 for what cannot be asked, and a 503 while the service starts; rules are checked by the worker."""
     started = time.perf_counter()
     settings, snapshot = service.settings, service.snapshot()
     check_limits(request, settings)
@@ -63,7 +61,6 @@ def check(service: Service, request: RecommendRequest) -> Asked:
         request=request,
         snapshot=snapshot,
         weights=effective_weights(request, settings, snapshot.catalog.space.modalities),
-        hints=check_rules(request, snapshot.catalog),
         seconds=min(request.timeout or settings.deadline, settings.deadline),
         started=started,
     )
@@ -88,14 +85,14 @@ async def answer_admitted(service: Service, asked: Asked, ticket: Ticket, leavin
         new_after=settings.new_after if request.new_after is None else request.new_after,
         new_every=settings.new_every if request.new_every is None else request.new_every,
     )
-    ran = await ticket.run(lambda: _recommend(service, snapshot, query, request.explain), leaving)
-    result, prefixes = ran.result
+    ran = await ticket.run(lambda: _recommend(service, asked, query), leaving)
+    result, items, hints = ran.result
     seconds = {"store": stored - asked.started, "queue": ran.waited, **result.seconds}
     seconds["total"] = time.perf_counter() - asked.started
     _observe(service, result, seconds)
     return RecommendResponse(
-        items=shown_items(snapshot.catalog, result, prefixes),
-        note="; ".join([*shortage(query, result), *asked.hints]) or None,
+        items=items,
+        note="; ".join([*shortage(query, result), *hints]) or None,
         degraded=degraded,
         unknown_items=result.unknown_items,
         unknown_allowed=result.unknown_allowed,
@@ -189,16 +186,28 @@ def merge(stored: list[str], given: list[str]) -> list[str]:
     return [item for item in stored if item not in anew] + given
 
 
-def _recommend(
-    service: Service, snapshot: Snapshot, query: Query, explained: bool
-) -> tuple[Recommendation, list[list[SharedPrefix]] | None]:
-    """What a worker does: the recommendation, and for each item the prefixes that it shares, if that is asked for."""
+class _Worked(NamedTuple):
+    """What a worker gives back: the recommendation, its items as they are shown, and hints about the rules."""
+
+    result: Recommendation
+    items: list[RecommendedItem]
+    hints: list[str]
+
+
+def _recommend(service: Service, asked: Asked, query: Query) -> _Worked:
+    """What a worker does: all that takes longer with the rules, the catalog or k, so that others are not held up."""
+    snapshot = asked.snapshot
+    hints = check_rules(asked.request, snapshot.catalog)
     result = service.recommender.recommend(snapshot, query)
-    if not explained:
-        return result, None
+    prefixes = _prefixes(snapshot, query, result) if asked.request.explain else None
+    return _Worked(result, shown_items(snapshot.catalog, result, prefixes), hints)
+
+
+def _prefixes(snapshot: Snapshot, query: Query, result: Recommendation) -> list[list[SharedPrefix]]:
+    """For each item the prefixes that it shares with what the search read of the history."""
     history, _ = snapshot.catalog.find_many(query.history)
     read = history[-snapshot.engine.max_history :]
-    return result, shared_prefixes(snapshot.catalog, read, [each.item for each in result.items])
+    return shared_prefixes(snapshot.catalog, read, [each.item for each in result.items])
 
 
 def _observe(service: Service, result: Recommendation, seconds: dict[str, float]) -> None:

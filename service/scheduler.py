@@ -88,10 +88,10 @@ class Scheduler:
         """Lets all rows of a batch in, or none; each must be answered within its ``seconds``.
 
         Raises:
-            Problem: 503 while the service stops; 429 if the queue has no room for all, or one would wait past its
-                deadline.
+            Problem: 503 while the service stops; 429 if the queue has no room for all, or even the most patient one
+                would wait past its deadline.
         """
-        self._check_room(Lane.BATCH, len(seconds), min(seconds))
+        self._check_room(Lane.BATCH, len(seconds), max(seconds))
         now = time.monotonic()
         return [Ticket(self, now + each, Lane.BATCH) for each in seconds]
 

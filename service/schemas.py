@@ -184,7 +184,11 @@ class Event(Body):
     user_id: Id
     item_id: Id
     timestamp: float | None = Field(
-        None, ge=0, le=1e12, allow_inf_nan=False, description="Seconds since 1970; now if not given."
+        None,
+        ge=0,
+        le=1e12,
+        allow_inf_nan=False,
+        description="Seconds since 1970; now if not given, and then the events of a batch keep their order.",
     )
     event_id: Id | None = Field(
         None,

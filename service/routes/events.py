@@ -11,7 +11,10 @@ from service.problems import documented
 from service.schemas import Event, EventBatch, EventResponse
 from service.store import StoredEvent
 
-router = APIRouter(tags=["events"], responses=documented(401, 422, 503))
+router = APIRouter(tags=["events"], responses=documented(401, 413, 422, 503))
+
+MOMENT = 1e-6
+"""Seconds between the events of a batch that do not say when they were: they keep their order."""
 
 
 @router.post("/events", dependencies=[Depends(require_key)])
@@ -24,7 +27,8 @@ async def add_events(body: Event | EventBatch, service: ServiceDep) -> EventResp
     """
     events = body.events if isinstance(body, EventBatch) else [body]
     now = time.time()
-    added = await service.add_events([_stored(event, now) for event in events])
+    stored = [_stored(event, now + place * MOMENT) for place, event in enumerate(events)]
+    added = await service.add_events(stored)
     return EventResponse(received=len(events), added=added)
 
 

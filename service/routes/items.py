@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 from pydantic import ValidationError
 
+from model.item_inputs import ItemInputs
 from model.item_pages import page
 from model.live_catalog import LiveCatalog
 from model.similar import similar_items
@@ -47,21 +48,14 @@ SimilarCount = Annotated[int, Query(ge=1, le=MAX_SIMILAR)]
 @router.get("/items", responses=documented(422, 503))
 async def list_items(service: ServiceDep, limit: PageSize = 100, cursor: Cursor = None) -> ItemPage:
     """The items that are there in the order of their ids; a page misses or repeats none while others come and go."""
-    catalog = service.snapshot().catalog
-    found = page(catalog, cursor, limit + 1)
-    shown = found[:limit]
-    return ItemPage(
-        items=[_summary(catalog, item) for item in shown],
-        next=catalog.item_id(shown[-1]) if len(found) > limit else None,
-        catalog_version=catalog.version,
-    )
+    return await asyncio.to_thread(_page, service.snapshot().catalog, limit, cursor)
 
 
 @router.post("/items/batch", responses=WRITES, dependencies=[Depends(require_key)])
 async def put_items(body: ItemBatch, service: ServiceDep) -> BatchResponse:
     """Stores up to 1,000 items; a bad one fails alone. One that is sent again as it is changes nothing."""
-    parsed = [_parse(row) for row in body.items]
-    written, visible = await service.items.upsert([row.pair for row in parsed if isinstance(row, ItemRow)])
+    parsed = await asyncio.to_thread(lambda: [_parse(row) for row in body.items])
+    written, visible = await service.items.upsert([row for row in parsed if not isinstance(row, BatchRow)])
     stored = iter(written)
     rows = [
         each if isinstance(each, BatchRow) else _batch_row(next(stored))  # one result for each row that could be read
@@ -130,6 +124,16 @@ async def delete_item(item_id: ItemId, service: ServiceDep) -> WrittenResponse:
     return WrittenResponse(id=item_id, sequence=written.sequence, changed=written.changed, visible=visible)
 
 
+def _page(catalog: LiveCatalog, limit: int, cursor: str | None) -> ItemPage:
+    found = page(catalog, cursor, limit + 1)
+    shown = found[:limit]
+    return ItemPage(
+        items=[_summary(catalog, item) for item in shown],
+        next=catalog.item_id(shown[-1]) if len(found) > limit else None,
+        catalog_version=catalog.version,
+    )
+
+
 def _find(snapshot: Snapshot, item_id: str) -> int:
     """The number of an item that is there."""
     item = snapshot.catalog.find(item_id)
@@ -164,10 +168,10 @@ def _similar(service: Service, snapshot: Snapshot, item: int, k: int) -> Similar
     return SimilarResponse(items=items, catalog_version=snapshot.version)
 
 
-def _parse(row: dict[str, Any]) -> ItemRow | BatchRow:
-    """One row of a batch, or what is wrong with it."""
+def _parse(row: dict[str, Any]) -> tuple[str, ItemInputs] | BatchRow:
+    """The id and the inputs of one row of a batch, or what is wrong with it."""
     try:
-        return ItemRow.model_validate(row)
+        return ItemRow.model_validate(row).pair
     except ValidationError as error:
         found = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:5]]
         item_id = row.get("id")

@@ -13,7 +13,7 @@ from service.dependencies import LeavingDep, ServiceDep
 from service.problems import Problem, documented, problem_details
 from service.schemas import MAX_ID_LENGTH, BatchRequest, BatchResponse, RecommendRequest, RecommendResponse
 
-router = APIRouter(tags=["recommend"], responses=documented(422, 429, 503, 504))
+router = APIRouter(tags=["recommend"], responses=documented(413, 422, 429, 503, 504))
 
 UserId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)]
 Count = Annotated[int | None, Query(ge=1)]

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from model.attribute_files import ColumnsBuilder
+from model.attributes import Value
 from model.errors import FilterError
-from model.filter_check import Known, check_filter
+from model.filter_check import SHOWN, Known, check_filter
 from model.filters import Filter
 
 ITEMS: list[dict[str, Any]] = [
@@ -75,3 +76,30 @@ def test_a_value_that_no_item_has_is_a_hint(rule: dict[str, Any], hint: str) -> 
 )
 def test_what_exists_needs_no_hint(rule: dict[str, Any]) -> None:
     assert check(rule) == []
+
+
+class Counting(Known):
+    """Counts the values that it is asked for."""
+
+    asked = 0
+
+    def may_have(self, name: str, value: Value) -> bool:
+        self.asked += 1
+        return super().may_have(name, value)
+
+
+def test_a_filter_of_many_unknown_values_costs_no_more_than_the_hints_that_are_given() -> None:
+    builder = ColumnsBuilder()
+    for item in ITEMS:
+        builder.add(item)
+    known = Counting([builder.build()])
+    parts = [{"attribute": "brand", "in": [f"Acm{part}{value}" for value in range(1000)]} for part in range(50)]
+    hints = check_filter(Filter.model_validate({"any": parts}), known)
+    assert len(hints) == SHOWN
+    assert "did you mean 'Acme'?" in hints[0]
+    assert known.asked <= SHOWN + 1
+
+
+def test_long_words_are_not_compared() -> None:
+    [hint] = check({"attribute": "brand", "equals": "Acme" * 100})
+    assert hint.endswith("there are 'Acme', 'Zeta'")

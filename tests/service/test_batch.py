@@ -56,6 +56,11 @@ def test_every_row_is_answered_as_alone_and_in_its_place(start: Start) -> None:
     assert metric(client, 'macrec_batch_rows_total{result="failed"}') == 7
 
 
+def test_a_row_that_cannot_wait_fails_alone(start: Start) -> None:
+    answers = ask(start(workers=1), *[{"history": HISTORY}] * 5, {"history": HISTORY, "timeout": 1e-9})
+    assert [answer.get("status", 200) for answer in answers] == [200] * 5 + [504]
+
+
 def test_a_batch_of_nothing_but_bad_rows_is_answered_too(start: Start) -> None:
     assert [answer["status"] for answer in ask(start(), {}, {"k": 1})] == [422, 422]
 

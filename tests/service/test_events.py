@@ -36,6 +36,13 @@ def test_an_event_sent_twice_counts_once(start: Start, event_id: dict[str, str])
     assert history(client, "ann") == ["a"]
 
 
+def test_undated_events_of_a_batch_keep_their_order(start: Start) -> None:
+    client = start()
+    items = [f"item {number % 7}" for number in range(50)]
+    client.post("/events", json={"events": [{"user_id": "ann", "item_id": item} for item in items]}).raise_for_status()
+    assert history(client, "ann") == items
+
+
 def test_undated_events_without_id_are_all_different(start: Start) -> None:
     client = start()
     event = {"user_id": "ann", "item_id": "a"}

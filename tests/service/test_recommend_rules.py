@@ -1,11 +1,15 @@
 """Filters, allow lists and caps over HTTP: what is answered, what is said, and what is refused."""
 
+import threading
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from model.live_catalog import LiveCatalog
+from service import answer as answer_module
 from service import recommender
+from service.schemas import RecommendRequest
 from tests.bundles import ITEMS, item_id
 from tests.serving import Start, metric
 
@@ -77,6 +81,21 @@ def test_the_note_does_not_say_that_nothing_is_left_where_the_searches_ended(
     answer = ask(client, k=14, weights={"image": 0}, max_per_prefix=cap)
     assert len(ids(answer)) < 14
     assert "searches found no more" in answer["note"]
+
+
+def test_rules_are_checked_by_a_worker_and_not_where_all_requests_pass(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def watched(request: RecommendRequest, catalog: LiveCatalog) -> list[str]:
+        threads.append(threading.current_thread().name)
+        return real(request, catalog)
+
+    real = answer_module.check_rules
+    monkeypatch.setattr(answer_module, "check_rules", watched)
+    ask(start(), filter=CHEAP)
+    assert [name.split("_")[0] for name in threads] == ["search"]
 
 
 def test_popular_items_keep_the_rules_too(start: Start) -> None:

@@ -282,6 +282,7 @@ def test_a_batch_whose_last_row_would_wait_past_its_deadline_is_not_let_in() -> 
         with pytest.raises(Problem) as refused:
             scheduler.admit_batch([0.1] * 20)
         assert refused.value.status_code == 429
+        scheduler.admit_batch([0.1] * 19 + [10])
         scheduler.close()
 
     run(scenario())
