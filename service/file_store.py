@@ -142,6 +142,11 @@ class FileStore:
             while self._writes:
                 writes, self._writes = self._writes, []
                 await self._write_group(writes)
+        except Exception as error:
+            log.exception("the writing of histories failed")
+            for write in self._writes:
+                _fail(write, error)
+            self._writes = []
         finally:
             self._writing = None
 
@@ -161,6 +166,7 @@ class FileStore:
             count = sum(self._histories.apply(change, group.time) for change in write.changes)
             if not write.done.done():
                 write.done.set_result(count)
+            await asyncio.sleep(0)  # other requests may come between two that wrote much
         if self._log.changes > max(2 * self._histories.events + self._spare, self._postponed):
             await loop.run_in_executor(self._thread, self._compact)
         self._show()

@@ -4,11 +4,13 @@ import bisect
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from service.store import Deletion, HistoryLimits, StoredEvent
 
 Entry = tuple[float, str, str]
 """Timestamp, event id and item id: what a history is sorted by, and what it holds."""
+_EVENT_ID = itemgetter(1)
 
 
 @dataclass
@@ -99,4 +101,4 @@ class Histories:
 
 def _holds(kept: _Kept, event_id: str) -> bool:
     """Whether an event id is kept; a look at every entry takes less memory than a set for each user."""
-    return any(known == event_id for _, known, _ in kept.entries)
+    return event_id in map(_EVENT_ID, kept.entries)

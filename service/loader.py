@@ -195,6 +195,8 @@ class Loader:
         engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads)
         for modality in settings.weights:
             engine.space.modality_index(modality)
+        if not any(settings.weights.get(modality, 1.0) for modality in engine.space.modalities):
+            raise ConfigError(f"MACREC_WEIGHTS ({settings.weights}) leave no modality to search; give one more than 0")
         return Model(bundle, engine)
 
     def _serve(self, model: Model, catalog: Catalog, source: Source) -> None:
@@ -218,9 +220,10 @@ class Loader:
             self._recommender.filters.prepare(snapshot)
             self._live.replace(snapshot)
             self._served = Release(bundle=bundle.version, catalog=catalog.version)
-        self._metrics.show_catalog(len(catalog), catalog.version, snapshot.model_version, engine.provider)
+        self._metrics.show_catalog(live.trie.items, catalog.version, snapshot.model_version, engine.provider)
+        self._follower.show()
         details = {"catalog_version": catalog.version, "bundle_version": bundle.version}
-        log.info("serving catalog", extra={**details, "items": len(catalog), "source": source})
+        log.info("serving catalog", extra={**details, "items": live.trie.items, "source": source})
 
     def _is_served(self, release: Release) -> bool:
         """Whether requests get ``release`` already."""

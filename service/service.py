@@ -39,7 +39,7 @@ class Service:
         self.recommender = Recommender(settings.max_beam, FilterCache(settings.filter_cache))
         self.metrics.filter_bytes.set_function(lambda: self.recommender.filters.nbytes)
         self.histories = _histories(settings, self.metrics)
-        self.failure: MacrecError | None = None
+        self.failure: Exception | None = None
         self._live_log = open_live_log(_redis_url(settings), settings.state, settings.redis_write_timeout)
         self.follower = LiveFollower(self.live, self._live_log, self.metrics, self.recommender.filters.prepare)
         self.items = ItemWriter(self.live, self._live_log, self.follower, self.metrics, settings.queue)
@@ -54,12 +54,19 @@ class Service:
 
     async def run(self, on_failure: Callable[[], None]) -> None:
         """Loads, then keeps the catalog current until cancelled; calls ``on_failure`` if nothing can be served."""
+        if self.settings.redis_url is None and self.settings.state is not None:
+            log.info("histories and live items are kept in a folder", extra={"folder": str(self.settings.state)})
         try:
             await self.histories.open()
             await self._loader.start()
             await asyncio.gather(self._loader.keep_current(), self.follower.run())
         except MacrecError as error:
             log.error("cannot serve", extra={"reason": str(error)})  # noqa: TRY400 - the message says it all
+            self.failure = error
+            on_failure()
+        except Exception as error:
+            # A task that ends unheard would leave a process that lives, is never ready, and is never started again.
+            log.exception("cannot serve")
             self.failure = error
             on_failure()
 

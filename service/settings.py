@@ -1,5 +1,6 @@
 """Every setting of the service, from environment variables (``MACREC_...``), secrets from files."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Literal, Self
@@ -23,9 +24,18 @@ SECRETS_FOLDER = "MACREC_SECRETS"
 DEFAULT_SECRETS_FOLDER = Path("/run/secrets")
 
 
-def default_state() -> Path:
-    """Where programs keep what must survive a restart, by the conventions of the desktop."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "macrec"
+def default_state(place: Path | None) -> Path:
+    """Where a server keeps what must survive a restart, by the conventions of the desktop, for what it serves.
+
+    Args:
+        place: the bundle's folder, or else the registry's, as it is named: a symbolic link that is later set to another
+            bundle stays the same place, and so does a folder into which a retrained bundle is put.
+    """
+    root = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "macrec"
+    if place is None:
+        return root
+    path = os.path.abspath(place)  # noqa: PTH100 - Path.resolve would follow links
+    return root / f"{Path(path).name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
 
 
 class Settings(BaseSettings):
@@ -39,7 +49,9 @@ class Settings(BaseSettings):
             given.
         registry: folder of a registry, for published versions without Redis or beside it.
         state: folder for histories and live items where there is no Redis, one process' own; in memory only if empty.
-            By default ``macrec`` in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
+            By default a folder for the place that is served, the bundle's or else the registry's path, under ``macrec``
+            in the user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``): what is served from another
+            place is another shop, and a retrained bundle in the same place is the same.
         redis_timeout: seconds to wait for Redis to connect or answer a read.
         redis_patience: seconds that a request waits for its history in all, whatever Redis does.
         redis_write_timeout: seconds that a write waits for Redis in all.
@@ -77,7 +89,9 @@ class Settings(BaseSettings):
         log_level: of the standard library's names.
     """
 
-    model_config = SettingsConfigDict(env_prefix="MACREC_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MACREC_", env_nested_delimiter="__", frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     bundle: Path | None = None
     host: str = "127.0.0.1"
@@ -86,7 +100,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("redis_url", "MACREC_REDIS_URL", "REDIS_URL")
     )
     registry: Path | None = None
-    state: Path | None = Field(default_factory=default_state)
+    state: Path | None = Field(default_factory=lambda given: default_state(given["bundle"] or given["registry"]))
     redis_timeout: PositiveFloat = 0.05
     redis_patience: PositiveFloat = 0.08
     redis_write_timeout: PositiveFloat = 1.0

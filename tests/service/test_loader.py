@@ -1,11 +1,15 @@
 """The live catalog follows the registry, and nothing that fails a check is ever served."""
 
 import gc
+import threading
 import time
 import weakref
 from pathlib import Path
 
+from fastapi.testclient import TestClient
+
 from service import loader
+from service.app import create_app
 from tests.bundles import build_catalog, item_id, write_retrained_bundle
 from tests.publishing import POLL, publish, publish_bundle, version_of
 from tests.servers import start_valkey
@@ -166,3 +170,22 @@ def test_a_cache_that_cannot_be_written_is_said_and_tried_again(start: Start, tm
         refused, at = service_of(client)._loader._refused
         service_of(client)._loader._refused = (refused, at - loader.REFUSED_FOR)
         until(lambda: version_of(client) == version)
+
+
+def test_weights_that_leave_nothing_to_search_end_the_service(settings: MakeSettings) -> None:
+    app = create_app(settings(weights={"text": 0, "image": 0}), on_failure=(ended := threading.Event()).set)
+    with TestClient(app) as client:
+        assert ended.wait(20)
+        assert "MACREC_WEIGHTS" in client.post("/recommend", json={"history": []}).json()["detail"]
+
+
+def test_the_gauges_show_what_a_swap_serves_with_what_came_later(bundle: Path, start: Start, tmp_path: Path) -> None:
+    with start_valkey(tmp_path) as valkey:
+        publish_bundle(valkey.url, bundle)
+        client = start(bundle=None, redis_url=valkey.url, catalog_poll=POLL)
+        client.delete(f"/items/{item_id(3)}").raise_for_status()
+        until(lambda: metric(client, "macrec_catalog_items") == 59)
+        version = publish(valkey.url, build_catalog(items=50, seed=3), tmp_path / "published")
+        until(lambda: version_of(client).startswith(version))
+        until(lambda: metric(client, "macrec_catalog_items") == 49)
+        assert metric(client, "macrec_live_sequence") == 1

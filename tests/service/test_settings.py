@@ -67,11 +67,36 @@ def test_histories_are_kept_in_the_users_state_folder_or_only_in_memory(
     assert load_settings().state == tmp_path / "macrec"
     monkeypatch.setenv("XDG_STATE_HOME", "")
     monkeypatch.setenv("HOME", "/home/ann")
-    assert load_settings().state == Path("/home/ann/.local/state/macrec")
+    monkeypatch.setenv("MACREC_BUNDLE", "/shops/shoes/bundle")
+    state = load_settings().state
+    assert state is not None
+    assert state.parent == Path("/home/ann/.local/state/macrec")
+    assert state.name.startswith("bundle-")
     monkeypatch.setenv("MACREC_STATE", "elsewhere")
     assert load_settings().state == Path("elsewhere")
     monkeypatch.setenv("MACREC_STATE", "")
     assert load_settings().state is None
+
+
+def test_two_places_are_two_shops_and_one_place_stays_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    shoes, books = tmp_path / "shoes" / "bundle", tmp_path / "books" / "bundle"
+    assert Settings(bundle=shoes).state != Settings(bundle=books).state
+    assert Settings(bundle=Path("books/../shoes/bundle")).state == Settings(bundle=shoes).state
+    assert Settings(registry=shoes).state == Settings(bundle=shoes, registry=books).state
+    (tmp_path / "old").mkdir()
+    (current := tmp_path / "current").symlink_to(tmp_path / "old")
+    before = Settings(bundle=current).state
+    current.unlink()
+    current.symlink_to(tmp_path)
+    assert Settings(bundle=current).state == before
+
+
+@pytest.mark.parametrize("name", ["MACREC_DEADLINE", "MACREC_DRAIN", "MACREC_REDIS_PATIENCE"])
+def test_no_limit_is_infinite(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "inf")
+    with pytest.raises(ValidationError, match="finite"):
+        load_settings()
 
 
 def test_there_is_at_least_one_worker() -> None:
