@@ -24,7 +24,7 @@ from model.radix import stable_order
 from model.semantic_ids import IdSpace
 from model.string_index import NO_ROW
 from model.trie import Trie, build_trie
-from model.trie_merge import delete_items, insert_items
+from model.trie_merge import delete_items, insert_items, number_items
 from model.trie_walk import children_of
 
 
@@ -332,12 +332,14 @@ class _Draft:
             before=before.serial,
             changed=np.array(list(self._deleted), dtype=np.int64),
         )
-        return _with_trie(after, leaving, joining) if leaving or joining else after
+        return _with_trie(after, leaving, joining) if leaving or joining or more else after
 
 
 def _with_trie(catalog: LiveCatalog, leaving: list[int], joining: list[int]) -> LiveCatalog:
     """The catalog with a trie that some items have left and some have joined."""
     trie, size = catalog.trie, len(catalog)
+    if not leaving and not joining:
+        trie = number_items(trie, size)
     if leaving:
         trie = delete_items(trie, leaving, _stacked(catalog, leaving), size)
     if joining:

@@ -6,6 +6,7 @@ edges again. What remains is copying, about 20 bytes an item, and a walk down th
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,11 @@ def delete_items(trie: Trie, items: Sequence[int], codes: NDArray[np.uint8], siz
         ),
         table,
     )
+
+
+def number_items(trie: Trie, size: int) -> Trie:
+    """The trie where ``size`` items are numbered, all that come behind the ones before on no leaf."""
+    return _with_table(replace(trie, size=size), _moved(trie, np.arange(trie.leaves), size))
 
 
 def _rows(items: Sequence[int], codes: NDArray[np.uint8], rank: Rank) -> _Rows:

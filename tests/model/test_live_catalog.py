@@ -84,6 +84,8 @@ def test_however_items_come_the_catalog_is_that_of_all_of_them(data: st.DataObje
         assert found is not None
         assert live.item_id(found) == ids[row]
         assert live.codes(1, np.array([found]))[0].tolist() == codes[1, row].tolist()
+        stands = bool(live.trie.item_leaf[1, found] >= 0)
+        assert stands != bool(live.deleted[found])
         if ids[row] in latest:
             assert bool(live.deleted[found]) == latest[ids[row]].deleted
     assert sorted(there_by_popularity(live)) == np.flatnonzero(~live.deleted).tolist()
