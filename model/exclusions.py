@@ -41,6 +41,26 @@ def dead_edges(
     return levels[::-1]
 
 
+def allowed_without(trie: Trie, allowed: Allowed | None, removed: NDArray[np.integer]) -> Allowed:
+    """What a rule allows less some items; but for copying the cost depends on those and not on the catalog.
+
+    Args:
+        trie: the catalog's trie.
+        allowed: the rule; None where every item is allowed.
+        removed: item indices ``(n,)``, distinct.
+    """
+    if allowed is None:
+        every = np.ones(trie.item_leaf.shape[1], dtype=np.bool_), np.ones(len(trie.child_code), dtype=np.bool_)
+        allowed = Allowed(*every, trie.items)
+    removed = removed[allowed.items[removed] & (trie.item_leaf[0, removed] >= 0)]
+    items, edges = allowed.items.copy(), allowed.edges.copy()
+    items[removed] = False
+    for modality in range(trie.modalities):
+        for level in dead_edges(trie, modality, removed, allowed):
+            edges[level] = False
+    return Allowed(items, edges, allowed.total - len(removed))
+
+
 def pack_dead_edges(rows: Sequence[Sequence[NDArray[np.int64]]]) -> NDArray[np.int32]:
     """Rows of :func:`dead_edges` as one array ``(B, L, X)`` int32 for the search, padded with -1; X is at least 1."""
     width = max((len(level) for row in rows for level in row), default=0)

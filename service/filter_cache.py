@@ -6,7 +6,6 @@ once wait for one of them to work it out.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.allowed import Allowed
+from model.exclusions import allowed_without
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
 from service.engine import TrieInputs
@@ -30,6 +30,8 @@ MEMBERS_SHARE = 8
 FIRST_LOOK = 1024
 HEAD = 1 << 14
 """Popular items of a filter that are listed apart: more than a request may exclude."""
+PASS_SHARE = 8
+"""Where more than one item in this many is left out, a pass over the catalog is as quick as climbing from them."""
 NO_GROUPS: frozenset[Group] = frozenset()
 
 
@@ -134,8 +136,11 @@ class FilterCache:
         self._members.keep_only(lambda key: key[0] in self._prepared)
 
     def _restrict(self, snapshot: Snapshot, asked: Asked, known: Restriction | None = None) -> Restriction | None:
-        full = [self.members(snapshot, group) for group in asked.full]
-        return restrict(snapshot, asked.rule, new_only=asked.new_only, without=full, known=known)
+        if not asked.full:
+            return restrict(snapshot, asked.rule, new_only=asked.new_only, known=known)
+        known, _ = self.get(snapshot, asked.rule, new_only=asked.new_only)
+        removed = np.unique(np.concatenate([self.members(snapshot, group) for group in asked.full]))
+        return restrict_further(snapshot, known, removed)
 
 
 def restrict(
@@ -143,7 +148,6 @@ def restrict(
     rule: Filter | None,
     *,
     new_only: bool = False,
-    without: Sequence[NDArray[np.integer]] = (),
     known: Restriction | None = None,
 ) -> Restriction | None:
     """Works out what a filter allows in a snapshot; None where that is every item.
@@ -152,7 +156,6 @@ def restrict(
         snapshot: model and catalog.
         rule: the filter; without one, what the catalog itself allows.
         new_only: whether to leave out all items that the generator saw.
-        without: items to leave out.
         known: what the same allowed in the catalog before; only what changed is then looked at.
     """
     catalog = snapshot.catalog
@@ -160,14 +163,21 @@ def restrict(
     if new_only:
         new = ~catalog.trained
         items = new if items is None else items & new
-    if without:
-        items = np.ones(len(catalog), dtype=np.bool_) if items is None else items.copy()
-        for group in without:
-            items[group] = False
-    if items is None:
-        return None
-    allowed = Allowed.of(catalog.trie, items)
-    return Restriction(allowed, snapshot.engine.restrict(snapshot.trie, allowed.edges), catalog)
+    return None if items is None else _restriction(snapshot, Allowed.of(catalog.trie, items))
+
+
+def restrict_further(snapshot: Snapshot, known: Restriction | None, removed: NDArray[np.int64]) -> Restriction:
+    """What is known less some items ``(n,)``, distinct: by climbing from them if they are few, else by a pass."""
+    catalog, allowed = snapshot.catalog, None if known is None else known.allowed
+    if len(removed) * PASS_SHARE <= len(catalog):
+        return _restriction(snapshot, allowed_without(catalog.trie, allowed, removed))
+    items = np.ones(len(catalog), dtype=np.bool_) if allowed is None else allowed.items.copy()
+    items[removed] = False
+    return _restriction(snapshot, Allowed.of(catalog.trie, items))
+
+
+def _restriction(snapshot: Snapshot, allowed: Allowed) -> Restriction:
+    return Restriction(allowed, snapshot.engine.restrict(snapshot.trie, allowed.edges), snapshot.catalog)
 
 
 def _allowed(catalog: LiveCatalog, rule: Filter | None, known: Restriction | None) -> NDArray[np.bool_] | None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.allowed import Allowed
-from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
+from model.exclusions import NO_EDGE, allowed_without, dead_edges, pack_dead_edges
 from model.trie import Trie, build_trie
 
 
@@ -52,6 +52,22 @@ def test_with_a_filter_what_it_leaves_out_counts_as_removed(data: st.DataObject)
         found = dead_edges(trie, modality, np.array(excluded, dtype=np.int64), allowed)
         for level, expected in zip(found, naive_dead_edges(trie, modality, gone), strict=True):
             assert level.tolist() == [edge for edge in expected if allowed.edges[edge]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_rule_less_some_items_is_the_rule_worked_out_without_them(data: st.DataObject) -> None:
+    items, codes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    trie = build_trie(rng.integers(0, codes, (2, items, 3), dtype=np.uint8))
+    removed = np.unique(np.array(data.draw(st.lists(st.integers(0, items - 1))), dtype=np.int64))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=items, max_size=items)))
+    for rule, before in ((Allowed.of(trie, mask), mask), (None, np.ones(items, dtype=np.bool_))):
+        left = before & ~np.isin(np.arange(items), removed)
+        less, anew = allowed_without(trie, rule, removed), Allowed.of(trie, left)
+        assert (less.items.tolist(), less.total) == (left.tolist(), anew.total)
+        below_the_roots = slice(trie.modalities, None)
+        assert less.edges[below_the_roots].tolist() == anew.edges[below_the_roots].tolist()
 
 
 def test_packing_pads_with_no_edge_and_is_never_empty() -> None:

@@ -19,7 +19,7 @@ from model.filters import Filter
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.transformer import Transformer
-from service import scope
+from service import filter_cache, scope
 from service.engine import Engine
 from service.query import AttributeCap, PrefixCap, Query
 from service.recommender import Recommender
@@ -201,12 +201,14 @@ def test_rules_find_what_a_search_of_the_allowed_items_finds(case: Case, loaded:
         st.sampled_from(["text", "image"]), st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=1
     ),
     one_by_one=st.sampled_from([0, 3, scope.MOST_EXCLUDED]),
+    pass_share=st.sampled_from([0, filter_cache.PASS_SHARE, 1000]),
 )
 def test_caps_keep_the_stated_rule(
     case: Case,
     max_per: dict[str, int],
     prefixes: dict[str, tuple[int, int]],
     one_by_one: int,
+    pass_share: int,
     loaded: Bundle,
     engine: Engine,
 ) -> None:
@@ -220,6 +222,7 @@ def test_caps_keep_the_stated_rule(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scope, "MOST_EXCLUDED", one_by_one)
+        patch.setattr(filter_cache, "PASS_SHARE", pass_share)
         answer = Recommender(max_beam=200).recommend(case.snapshot(loaded, engine), case.query(caps=caps))
     assert [item.item for item in answer.items] == expected
 
