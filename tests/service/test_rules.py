@@ -228,6 +228,40 @@ def test_caps_keep_the_stated_rule(
 
 
 @SOME_CASES
+@given(
+    case=cases(),
+    blend_below=st.integers(0, 4),
+    new=st.tuples(st.integers(0, 4), st.integers(0, 3)),
+    most=st.none() | st.integers(1, 3),
+    empty=st.booleans(),
+)
+def test_all_rules_together_give_k_different_allowed_items_or_all_there_are(
+    case: Case, blend_below: int, new: tuple[int, int], most: int | None, empty: bool, loaded: Bundle, engine: Engine
+) -> None:
+    """Whatever is mixed into the ranking: popular items, new ones, or both, under every other rule at once."""
+    case.history = [] if empty else case.history
+    caps = () if most is None else (AttributeCap("color", most), PrefixCap("image", 1, most + 1))
+    query = case.query(blend_below=blend_below, new_after=new[0], new_every=new[1], caps=caps)
+    found = [item.item for item in Recommender(max_beam=200).recommend(case.snapshot(loaded, engine), query).items]
+    counts, limits = Counter[Any](), dict[Any, int]()
+
+    def groups(item: int) -> dict[Any, int]:
+        limit = most or len(case.metadata)
+        return case.naive().groups(item, {"color": limit}, {"image": (1, limit + 1)})
+
+    for item in found:
+        counts.update(groups(item).keys())
+        limits |= groups(item)
+    left = case.allowed() - set(found)
+    assert set(found) <= case.allowed()
+    assert len(found) == len(set(found)) <= case.k
+    assert all(counts[group] <= limit for group, limit in limits.items())
+    assert len(found) == case.k or all(
+        any(counts[each] >= limit for each, limit in groups(item).items()) for item in left
+    )
+
+
+@SOME_CASES
 @given(case=cases(), most=st.none() | st.integers(1, 2))
 def test_without_a_history_the_most_popular_allowed_items_come(
     case: Case, most: int | None, loaded: Bundle, engine: Engine
