@@ -35,7 +35,8 @@ class SasrecTraining(Config):
         positions: about how many positions a step predicts.
         learning_rate: AdamW's, after a linear warm-up of ``warmup`` steps.
         epochs: at most.
-        patience: epochs without a better NDCG@10 on validation before training stops.
+        patience: epochs without a better NDCG@10 on validation before training stops; with a thousand users
+            validation is so noisy that ten would stop too early.
         max_minutes: after which no further epoch starts; 0 is no limit.
         seed: of weights, windows and dropout.
         device: where to train.
@@ -48,7 +49,7 @@ class SasrecTraining(Config):
     warmup: int = 100
     weight_decay: float = 0.01
     epochs: int = 300
-    patience: int = 10
+    patience: int = 20
     max_minutes: float = 0.0
     seed: int = 0
     device: Device = "auto"

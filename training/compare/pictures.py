@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 Summary = dict[str, Any]
 
@@ -202,6 +202,7 @@ def intervals(summary: Summary) -> Figure | None:
         axis.set_yticks(
             range(len(rows)), [entry["title"] if column == 0 else "" for entry in reversed(rows)], fontsize=8
         )
+        axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=True, axis="x", alpha=0.3)
         which = "last event" if test_events == 1 else f"last {test_events} events"
         axis.set_xlabel(f"NDCG@10 minus MACRec's, {which}, seen removed", fontsize=8)
@@ -250,5 +251,6 @@ def _scatter(axis: Axes, summary: Summary, costs: dict[str, float], quality: dic
             front.append((cost, best))
     axis.plot(*zip(*front, strict=True), color="#999999", linewidth=1, linestyle="--", zorder=0)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -68,8 +68,8 @@ def _quality(summary: dict[str, Any], test_events: int, protocol: str) -> Sectio
 
 
 def _reason(entry: dict[str, Any]) -> str:
-    """Why a row has no figures in a pass."""
-    return str(entry["state"]) if not entry["state"].startswith("done") else "not run"
+    """Why a row has no figures in a pass, in a word or two; the table of the rows says more."""
+    return "not run" if entry["state"].startswith("done") else str(entry["state"]).split(":")[0]
 
 
 def _with_error(values: dict[str, Any], name: str) -> str:
