@@ -1,9 +1,15 @@
 """A whole training run so small that it takes seconds: the sample shop, its settings, and a shop with ready IDs."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from training.run_log import RunLog
 from training.sample.generate import SampleConfig, generate
+from training.trainer import Trainer
 
 TINY = """
 [embed.modalities.text]
@@ -69,3 +75,19 @@ def write_imported_shop(folder: Path) -> Path:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     return folder
+
+
+@contextmanager
+def killed_in_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is run here is broken off when the generator's training validates after this epoch."""
+    validate = Trainer._validate
+
+    def break_off(trainer: Trainer, epoch: int, run_log: RunLog) -> None:
+        if epoch == number:
+            raise KeyboardInterrupt
+        validate(trainer, epoch, run_log)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_validate", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            yield

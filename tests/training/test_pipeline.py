@@ -10,12 +10,11 @@ import pytest
 
 from model.bundle import Bundle
 from model.errors import ConfigError
-from tests.runs import IMPORTED, TINY, write_imported_shop, write_shop
+from tests.runs import IMPORTED, TINY, killed_in_epoch, write_imported_shop, write_shop
 from training import export
 from training.config import RunConfig
 from training.pipeline import STAGE_FILE, run_stages
-from training.run_log import RunLog, read_metrics
-from training.trainer import Trainer
+from training.run_log import read_metrics
 
 STAGES = ["prepare", "embed", "quantize", "assign", "generate", "evaluate", "export"]
 
@@ -137,17 +136,8 @@ def test_a_stage_that_was_broken_off_goes_on(
     data: Path, whole_run: Path, out: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.rmtree(out / "generate")
-    validate = Trainer._validate
-
-    def break_off(trainer: Trainer, epoch: int, run_log: RunLog) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        validate(trainer, epoch, run_log)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_validate", break_off)
-        with pytest.raises(KeyboardInterrupt):
-            run_stages(settings(), data, out)
+    with killed_in_epoch(2, monkeypatch):
+        run_stages(settings(), data, out)
     assert not json.loads((out / "generate" / STAGE_FILE).read_text())["finished"]
     before = finished(out)
     with caplog.at_level("INFO"):

@@ -22,9 +22,19 @@ class StageStore:
     def __init__(self, folder: Path, data: Path) -> None:
         """``folder`` holds the stages, ``data`` is the data folder that they start from."""
         self.folder, self.data = folder, data
+        self._planned: dict[str, Stored] = {}
 
     def planned(self, config: RunConfig) -> Stored:
-        """Where the stages of a configuration stand, whether or not they have been run."""
+        """Where the stages of a configuration stand, whether or not they have been run.
+
+        The data folder is looked at once a configuration, for it may hold a million pictures.
+        """
+        settings = config.model_dump_json()
+        if settings not in self._planned:
+            self._planned[settings] = self._plan(config)
+        return self._planned[settings]
+
+    def _plan(self, config: RunConfig) -> Stored:
         prints: dict[str, str] = {}
         for stage in training_stages(config, self.data, {name: self.folder / name for name in TRAINING_STAGES}):
             prints[stage.name] = stage_fingerprint(stage, prints, self.data)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model.errors import ConfigError
+from tests.runs import killed_in_epoch
 from tests.training.compare.conftest import RUN, comparison_of
 from training import fit_generator
 from training.compare import runner
@@ -74,19 +75,11 @@ def test_another_budget_is_another_result(compared: Comparison, tmp_path: Path) 
 def test_a_killed_row_goes_on_from_its_checkpoint(
     compared: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate = Trainer._validate
     straight, killed = (comparison_of(compared.data, tmp_path / name, last=0) for name in ("straight", "killed"))
     straight.run(["tiger"])
 
-    def break_off(trainer: Trainer, epoch: int, run_log: RunLog) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        validate(trainer, epoch, run_log)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_validate", break_off)
-        with pytest.raises(KeyboardInterrupt):
-            killed.run(["tiger"])
+    with killed_in_epoch(2, monkeypatch):
+        killed.run(["tiger"])
     assert killed.result(job(killed, "tiger")) is None
     began: list[int] = []
     train = Trainer._train_epoch
