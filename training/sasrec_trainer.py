@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.config import Config
+from model.errors import DataError
 from training.baselines import Baseline, target_ranks
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from training.devices import Device, Precision, mixed_precision, pick_device
@@ -90,7 +91,11 @@ class SasrecTrainer:
     """Trains one model into one folder; everything that a resumed run needs is in its checkpoint."""
 
     def __init__(self, config: SasrecTraining, sizes: SasrecSizes, split: Split, items: int, out: Path) -> None:
-        """``items`` is the size of the catalog; ``out`` the folder."""
+        """``items`` is the size of the catalog; ``out`` the folder.
+
+        Raises:
+            DataError: if no event follows another in training.
+        """
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -100,6 +105,8 @@ class SasrecTrainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        if not len(split.training_pairs().users):
+            raise DataError("no user has two training events, so there is no next item to learn; more data is needed")
         self.events = torch.from_numpy(split.interactions.items).long()
         self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.best, self.best_hits, self.best_epoch = -1.0, 0.0, 0

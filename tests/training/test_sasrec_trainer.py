@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.errors import DataError
 from tests.toys import cycles, interactions_of
 from training.baselines import target_ranks
 from training.run_log import read_metrics
@@ -58,6 +59,12 @@ def test_a_used_up_budget_ends_training_with_a_model(tmp_path: Path, changes: di
     fitted = train(tmp_path, **changes)
     assert (fitted.ended, fitted.epochs) == (ended, 1)
     load_sasrec(tmp_path, ITEMS, SIZES, CPU)
+
+
+def test_data_without_successors_is_refused(tmp_path: Path) -> None:
+    split = Split(interactions_of([[0, 1, 2], [1]]))
+    with pytest.raises(DataError, match="no user has two training events"):
+        SasrecTrainer(training(), SIZES, split, ITEMS, tmp_path)
 
 
 def test_a_run_that_was_broken_off_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,11 +23,12 @@ from training.compare.trainings import training_of
 from training.config import RunConfig
 from training.interactions import Interactions
 from training.pipeline import Stage
+from training.split import Split
 
 log = logging.getLogger(__name__)
 
 RESULT_FILE, RANKS_FILE = "result.json", "ranks.npz"
-SMALL_SET = 2000
+SMALL_SET, LAST = 2000, 10
 RESULTS_VERSION = 1
 
 
@@ -73,8 +74,8 @@ class Comparison:
         rows: in the order of the table.
         seeds: how many; a baseline is the same for all.
         budget: of each row.
-        last: how many last events of each user are targets of the second pass; None takes 10 where there are fewer than
-            :data:`SMALL_SET` users, and no second pass elsewhere; 0 is none.
+        last: how many last events of each user are targets of the second pass; 0 is no second pass, None makes one of
+            :data:`LAST` events for small sets (:func:`_useful_last`).
     """
 
     data: Path
@@ -105,8 +106,7 @@ class Comparison:
     def passes(self) -> tuple[int, ...]:
         """The numbers of test events: leave-one-out, and for small sets several of each user."""
         folder = self.store.run(self.base, "prepare").folders["prepare"]
-        users = Interactions.load(folder / "interactions.npz").users
-        last = (10 if users < SMALL_SET else 0) if self.last is None else self.last
+        last = _useful_last(Interactions.load(folder / "interactions.npz")) if self.last is None else self.last
         return (1, last) if last > 1 else (1,)
 
     def config(self, job: Job) -> RunConfig:
@@ -210,3 +210,9 @@ class Comparison:
         }[job.row.kind]
         parts = [RESULTS_VERSION, job.name, trained, evaluated.evaluate, evaluated.fusion, config.split]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _useful_last(interactions: Interactions) -> int:
+    """LAST for fewer than SMALL_SET users of whom most have two events left to learn from; else 0."""
+    left = Split(interactions, LAST).train_ends - interactions.offsets[:-1]
+    return LAST if interactions.users < SMALL_SET and np.median(left) >= 2 else 0
