@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model.catalog import HEADER_FILE, Catalog, SpaceSizes, read_header
+from model.catalog import Catalog
+from model.catalog_header import HEADER_FILE, SpaceSizes, read_header
 from model.config import Config
 from model.errors import BundleError
 from model.onnx_metadata import read_metadata

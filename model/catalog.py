@@ -7,58 +7,26 @@ them. A catalog knows the ID space that its codes were made in, and nothing abou
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from model.attribute_files import INDEX_FILE, ColumnsBuilder, load_columns, save_columns
 from model.attributes import AttributeColumns
-from model.config import Config
+from model.catalog_header import FORMAT_VERSION, HEADER_FILE, CatalogHeader, SpaceSizes, read_header
 from model.errors import BundleError, ConfigError, DataError
 from model.mapped import map_array
 from model.semantic_ids import IdSpace
 from model.string_table import StringColumn, StringPacker, StringTable
 from model.trie import Trie, build_trie
 
-FORMAT_VERSION = 1
-HEADER_FILE = "catalog.json"
 VERSION_LENGTH = 16
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Item = tuple[str, Mapping[str, Any]]
-
-
-class SpaceSizes(Config):
-    """An ID space as it stands in JSON files."""
-
-    modalities: tuple[str, ...]
-    levels: int
-    codes: int
-
-    @classmethod
-    def of(cls, space: IdSpace) -> "SpaceSizes":
-        """The sizes of ``space``."""
-        return cls(**asdict(space))
-
-    def space(self) -> IdSpace:
-        """The ID space of these sizes."""
-        return IdSpace(self.modalities, self.levels, self.codes)
-
-
-class CatalogHeader(Config):
-    """What ``catalog.json`` says."""
-
-    format_version: Literal[1]
-    version: str
-    items: int
-    id_space: SpaceSizes
-    space_hash: str
-    depth_start: list[int]
-    live_seq: int = 0
 
 
 def _no_items() -> NDArray[np.int32]:
@@ -230,25 +198,13 @@ class Catalog:
             "child_code": self.trie.child_code,
             "leaf_start": self.trie.leaf_start,
             "leaf_item": self.trie.leaf_item,
+            "item_leaf": self.trie.item_leaf,
             "popularity": self.popularity,
             "rank": self.rank,
             "popular": self.popular,
             "deleted": self.deleted,
             "unavailable": self.unavailable,
         }
-
-
-def read_header(folder: Path) -> CatalogHeader:
-    """Reads ``catalog.json``.
-
-    Raises:
-        BundleError: if it is missing or not what this version writes.
-    """
-    path = folder / HEADER_FILE
-    try:
-        return CatalogHeader.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise BundleError(f"{path} cannot be read: {error}; export or publish the catalog again") from error
 
 
 def _pack(items: Iterable[Item]) -> tuple[StringTable, StringColumn, AttributeColumns]:
@@ -317,8 +273,8 @@ def _build_trie(codes: NDArray[np.uint8], rank: NDArray[np.int32], deleted: NDAr
 
 
 def _load_trie(folder: Path, header: CatalogHeader) -> Trie:
-    """Maps the trie's arrays."""
-    return Trie(
+    """Maps the trie's arrays; the leaf of each item is worked out later for a catalog that was saved without it."""
+    trie = Trie(
         child_start=map_array(folder / "child_start.npy"),
         child_code=map_array(folder / "child_code.npy"),
         depth_start=np.array(header.depth_start, dtype=np.int64),
@@ -326,6 +282,8 @@ def _load_trie(folder: Path, header: CatalogHeader) -> Trie:
         leaf_item=map_array(folder / "leaf_item.npy"),
         size=header.items,
     )
+    path = folder / "item_leaf.npy"
+    return trie.with_item_leaf(map_array(path)) if path.exists() else trie
 
 
 def _load_items(path: Path) -> NDArray[np.int32]:

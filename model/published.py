@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
 
 from model.bundle import MANIFEST_FILE, Bundle, bundle_version, is_of_catalog
-from model.catalog import read_header
+from model.catalog_header import read_header
 from model.config import Config
 from model.errors import BundleError
 from model.release import Kind, VersionKey

@@ -8,6 +8,7 @@ semantic IDs, so every node covers one contiguous range of leaves. Items stand i
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,11 @@ class Trie:
         for modality, slots in enumerate(np.split(self.leaf_item, self.modalities)):
             table[modality, slots] = leaf_of_slot[modality * self.items : (modality + 1) * self.items]
         return table
+
+    def with_item_leaf(self, item_leaf: NDArray[np.int32]) -> Self:
+        """The same trie, whose :attr:`item_leaf` is known already and need not be worked out."""
+        vars(self)["item_leaf"] = item_leaf
+        return self
 
     def root(self, modality: int) -> int:
         """The node under which the semantic IDs of ``modality`` hang."""

@@ -51,17 +51,14 @@ def insert_items(trie: Trie, items: Sequence[int], codes: NDArray[np.uint8], ran
     check_numbers(nodes=int(trie.depth_start[-1] + added[-1]), slots=len(trie.leaf_item) + len(rows.item))
     table = _moved(trie, leaf_of, size)
     table[rows.modality, rows.item] = here[-1] - first_leaf
-    return _with_table(
-        Trie(
-            child_start=_starts(children),
-            child_code=np.insert(trie.child_code, at - 1, np.concatenate(codes_of_edges)),
-            depth_start=trie.depth_start + added,
-            leaf_start=_starts(on_leaf),
-            leaf_item=np.insert(trie.leaf_item, _slots(trie, rows, way, rank), rows.item),
-            size=size,
-        ),
-        table,
-    )
+    return Trie(
+        child_start=_starts(children),
+        child_code=np.insert(trie.child_code, at - 1, np.concatenate(codes_of_edges)),
+        depth_start=trie.depth_start + added,
+        leaf_start=_starts(on_leaf),
+        leaf_item=np.insert(trie.leaf_item, _slots(trie, rows, way, rank), rows.item),
+        size=size,
+    ).with_item_leaf(table)
 
 
 def delete_items(trie: Trie, items: Sequence[int], codes: NDArray[np.uint8], size: int) -> Trie:
@@ -89,22 +86,19 @@ def delete_items(trie: Trie, items: Sequence[int], codes: NDArray[np.uint8], siz
     leaf_of = np.arange(trie.leaves) - np.searchsorted(dead_leaves, np.arange(trie.leaves))
     table = _moved(trie, leaf_of, size)
     table[rows.modality, rows.item] = -1
-    return _with_table(
-        Trie(
-            child_start=_starts(np.delete(children, np.concatenate(dead[:-1]))),
-            child_code=np.delete(trie.child_code, gone - 1),
-            depth_start=trie.depth_start - removed,
-            leaf_start=_starts(np.delete(on_leaf, dead_leaves)),
-            leaf_item=np.delete(trie.leaf_item, slots),
-            size=size,
-        ),
-        table,
-    )
+    return Trie(
+        child_start=_starts(np.delete(children, np.concatenate(dead[:-1]))),
+        child_code=np.delete(trie.child_code, gone - 1),
+        depth_start=trie.depth_start - removed,
+        leaf_start=_starts(np.delete(on_leaf, dead_leaves)),
+        leaf_item=np.delete(trie.leaf_item, slots),
+        size=size,
+    ).with_item_leaf(table)
 
 
 def number_items(trie: Trie, size: int) -> Trie:
     """The trie where ``size`` items are numbered, all that come behind the ones before on no leaf."""
-    return _with_table(replace(trie, size=size), _moved(trie, np.arange(trie.leaves), size))
+    return replace(trie, size=size).with_item_leaf(_moved(trie, np.arange(trie.leaves), size))
 
 
 def _rows(items: Sequence[int], codes: NDArray[np.uint8], rank: Rank) -> _Rows:
@@ -162,9 +156,3 @@ def _moved(trie: Trie, leaf_of: Numbers, size: int) -> NDArray[np.int32]:
     table = np.full((trie.modalities, size), -1, dtype=np.int32)
     table[:, : trie.item_leaf.shape[1]] = numbers[trie.item_leaf]
     return table
-
-
-def _with_table(trie: Trie, item_leaf: NDArray[np.int32]) -> Trie:
-    """The trie with its ``item_leaf`` known already, which it would else work out at the first request."""
-    vars(trie)["item_leaf"] = item_leaf
-    return trie

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model.catalog import SpaceSizes
+from model.catalog_header import SpaceSizes
 from model.cold_start import cold_edges
 from model.errors import BundleError, ConfigError
 from model.semantic_ids import IdSpace

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.bundle import space_hash, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.catalog import Catalog
+from model.catalog_header import SpaceSizes
 from model.generator import Generator, GeneratorConfig
 from model.semantic_ids import IdSpace
 from model.transformer import TransformerSizes

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 
 from model.bundle import Bundle, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.catalog import Catalog
+from model.catalog_header import SpaceSizes
 from model.semantic_ids import IdSpace
 
 SPACE = IdSpace(("text", "image"), levels=3, codes=8)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
 from model.bundle import CODEBOOKS_FILE, ENCODERS_FOLDER, GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.catalog import Catalog
+from model.catalog_header import SpaceSizes
 from model.cold_start import cold_edges
 from model.config import Config
 from model.errors import ConfigError

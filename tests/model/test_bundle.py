@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from model.bundle import Bundle, Manifest, space_hash, write_bundle
-from model.catalog import Catalog, SpaceSizes
+from model.catalog import Catalog
+from model.catalog_header import SpaceSizes
 from model.errors import BundleError
 from model.semantic_ids import IdSpace
 
