@@ -92,12 +92,11 @@ def open_and_look(folder: Path, items: int) -> dict[str, dict[str, float]]:
 
 
 def memory_of(pid: int) -> dict[str, float]:
-    """Megabytes of a process: resident, its share (PSS), of that files, and what no other process has."""
+    """Megabytes of a process: resident, its share of them (PSS), of that files, and what is its own alone."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     sizes = {name: int(size.split()[0]) / 1024 for name, size in (line.split(":", 1) for line in lines)}
-    own = sizes["Private_Clean"] + sizes["Private_Dirty"]
-    told = {"rss_mb": sizes["Rss"], "pss_mb": sizes["Pss"], "pss_file_mb": sizes["Pss_File"], "own_mb": own}
-    return {name: round(size, 1) for name, size in told.items()}
+    names = {"rss_mb": "Rss", "pss_mb": "Pss", "pss_file_mb": "Pss_File", "own_mb": "Pss_Anon"}
+    return {told: round(sizes[name], 1) for told, name in names.items()}
 
 
 def ask(server: ServerProcess, items: int, requests: int) -> dict[str, float]:
