@@ -94,7 +94,7 @@ class Comparison:
     def jobs(self) -> list[Job]:
         """All trainings, those of the first seed and of the usual split first."""
         jobs = []
-        for test_events in self.passes():
+        for test_events in self.passes:
             for seed in range(self.seeds):
                 jobs += [
                     Job(row, seed, test_events)
@@ -103,6 +103,7 @@ class Comparison:
                 ]
         return jobs
 
+    @cached_property
     def passes(self) -> tuple[int, ...]:
         """The numbers of test events: leave-one-out, and for small sets several of each user."""
         folder = self.store.run(self.base, "prepare").folders["prepare"]
@@ -110,11 +111,10 @@ class Comparison:
         return (1, last) if last > 1 else (1,)
 
     def config(self, job: Job) -> RunConfig:
-        """What a job trains with."""
+        """What a job trains with; the budget has the last word, so that it is the same for all rows."""
         seeds = {name: {"seed": job.seed} for name in ("quantize", "generate", "sasrec")}
         overrides = merged(self.budget.overrides(), {**seeds, "split": {"test_events": job.test_events}})
-        base = RunConfig.model_validate(merged(self.base.model_dump(mode="json"), overrides))
-        return job.row.config(base)
+        return RunConfig.model_validate(merged(job.row.config(self.base).model_dump(mode="json"), overrides))
 
     def folder(self, job: Job) -> Path:
         """Where a job's result stands."""

@@ -19,7 +19,7 @@ PerUser = dict[str, NDArray[np.float64]]
 
 def summarise_rows(comparison: Comparison, failed: dict[str, str]) -> dict[str, Any]:
     """The whole comparison as JSON: every row of the table, by pass, and why a row has no figures."""
-    jobs, passes = comparison.jobs(), comparison.passes()
+    jobs, passes = comparison.jobs(), comparison.passes
     rows = []
     for row in comparison.rows:
         entry: dict[str, Any] = {"row": row.name, "title": row.title, "what": row.what, "kind": row.kind}
@@ -102,7 +102,7 @@ def _state(comparison: Comparison, row: Row, failed: dict[str, str], done: int, 
 
 def _compare(comparison: Comparison, rows: list[dict[str, Any]], jobs: list[Job]) -> None:
     """Adds each row's paired difference from the reference, in both protocols of each pass."""
-    for test_events in comparison.passes():
+    for test_events in comparison.passes:
         of_row = {
             row.name: _finished(comparison, [job for job in jobs if job.row == row and job.test_events == test_events])
             for row in comparison.rows

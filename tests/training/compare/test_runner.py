@@ -127,19 +127,19 @@ def test_small_sets_have_a_second_pass(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int | None, passes: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(runner, "LAST", 3)
-    assert comparison_of(shop, tmp_path, last=last).passes() == passes
+    assert comparison_of(shop, tmp_path, last=last).passes == passes
 
 
 def test_large_sets_have_none(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "LAST", 3)
     monkeypatch.setattr(runner, "SMALL_SET", 50)
-    assert comparison_of(shop, tmp_path, last=None).passes() == (1,)
+    assert comparison_of(shop, tmp_path, last=None).passes == (1,)
 
 
 def test_short_histories_are_not_all_held_out(tmp_path: Path) -> None:
     imported = write_imported_shop(tmp_path / "shop")
     base = RunConfig.model_validate(tomllib.loads(IMPORTED))
-    assert comparison_of(imported, tmp_path / "out", last=None, base=base).passes() == (1,)
+    assert comparison_of(imported, tmp_path / "out", last=None, base=base).passes == (1,)
 
 
 def test_minutes_limit_generator_and_sasrec_alike(shop: Path, tmp_path: Path) -> None:
@@ -147,6 +147,19 @@ def test_minutes_limit_generator_and_sasrec_alike(shop: Path, tmp_path: Path) ->
     config = comparison.config(job(comparison, "macrec"))
     assert (config.generate.max_minutes, config.sasrec.max_minutes) == (2.5, 2.5)
     assert config.generate.epochs == 2
+
+
+def test_no_row_has_epochs_of_its_own_beyond_the_budget(shop: Path, tmp_path: Path) -> None:
+    more = tmp_path / "rows.toml"
+    more.write_text(
+        "[own]\ntitle = 'own'\nwhat = 'x'\nkind = 'generator'\n[own.overrides]\ngenerate.epochs = 9\ngenerate.beam = 7\n"
+    )
+    rows = tuple(read_rows(more).values())
+    limited = comparison_of(shop, tmp_path / "out", rows=rows, budget=Budget(epochs=3))
+    config = limited.config(job(limited, "own")).generate
+    assert (config.epochs, config.beam) == (3, 7)
+    free = comparison_of(shop, tmp_path / "out", rows=rows)
+    assert free.config(job(free, "own")).generate.epochs == 9
 
 
 def test_the_result_holds_what_the_table_shows(compared: Comparison) -> None:

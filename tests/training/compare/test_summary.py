@@ -74,7 +74,7 @@ def test_seeds_are_averaged_and_counted(compared: Comparison, tmp_path: Path) ->
     shutil.copytree(compared.out, out)
     two = comparison_of(compared.data, out, seeds=2)
     assert entry_of(summarise_rows(two, {}), "tiger")["state"] == "1 of 2 seeds"
-    for test_events in two.passes():
+    for test_events in two.passes:
         first, second = (job(two, "tiger", seed, test_events) for seed in (0, 1))
         shutil.copytree(two.folder(first), two.folder(second))
         path = two.folder(second) / "result.json"
