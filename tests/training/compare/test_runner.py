@@ -151,9 +151,8 @@ def test_minutes_limit_generator_and_sasrec_alike(shop: Path, tmp_path: Path) ->
 
 def test_no_row_has_epochs_of_its_own_beyond_the_budget(shop: Path, tmp_path: Path) -> None:
     more = tmp_path / "rows.toml"
-    more.write_text(
-        "[own]\ntitle = 'own'\nwhat = 'x'\nkind = 'generator'\n[own.overrides]\ngenerate.epochs = 9\ngenerate.beam = 7\n"
-    )
+    own = "[own]\ntitle = 'own'\nwhat = 'x'\nkind = 'generator'\n"
+    more.write_text(own + "[own.overrides]\ngenerate.epochs = 9\ngenerate.beam = 7\n")
     rows = tuple(read_rows(more).values())
     limited = comparison_of(shop, tmp_path / "out", rows=rows, budget=Budget(epochs=3))
     config = limited.config(job(limited, "own")).generate
