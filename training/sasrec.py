@@ -13,6 +13,7 @@ from model.config import Config
 
 PAD = -1
 EMBEDDING_DEVIATION = 0.02
+ROWS = 256
 
 
 class SasrecSizes(Config):
@@ -71,10 +72,16 @@ class Sasrec(nn.Module):
         return self.norm(x)  # type: ignore[no-any-return]
 
     def loss(self, histories: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over all items of targets ``(B, T)`` int64, one a position; PAD where there is none."""
-        wanted = targets != PAD
-        logits = F.linear(self.states(histories)[wanted], self.items)
-        return F.cross_entropy(logits.float(), targets[wanted])
+        """Mean cross-entropy over all items of targets ``(B, T)`` int64, one a position; PAD where there is none.
+
+        The positions are rounded up to a multiple of ROWS: CPU kernels that are compiled for each new shape would
+        otherwise take time and memory for every batch.
+        """
+        wanted = (targets.flatten() != PAD).nonzero().squeeze(1)
+        spare = -len(wanted) % ROWS
+        logits = F.linear(self.states(histories).flatten(0, 1)[F.pad(wanted, (0, spare))], self.items)
+        labels = F.pad(targets.flatten()[wanted], (0, spare), value=PAD)
+        return F.cross_entropy(logits.float(), labels, ignore_index=PAD)
 
     def scores(self, histories: Tensor, lengths: Tensor) -> Tensor:
         """Scores ``(B, N)`` of all items after histories ``(B, T)`` of ``lengths`` ``(B,)``, at least 1 each."""
