@@ -28,7 +28,7 @@ from model.catalog import Catalog, Item
 from model.filters import Filter
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from service.engine import Engine
 from service.filter_cache import FilterCache
 from service.query import AttributeCap, Query

@@ -12,7 +12,7 @@ from model.bundle import CATALOG_FOLDER, GENERATOR_FILE
 from model.catalog import Catalog
 from model.generator import Generator, GeneratorConfig
 from model.semantic_ids import IdSpace
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from tests.bundles import export_generator, graph_properties, write_random_bundle
 
 SPACE = IdSpace(("text", "image"), levels=4, codes=256)

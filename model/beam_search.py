@@ -3,8 +3,11 @@
 Offline evaluation runs it in torch; training exports it to ONNX for serving. The trie, the filter, the exclusions and
 the beam width are inputs, so a catalog is swapped and a request's rules change without touching the model.
 
-A beam's score is the sum of the log-probabilities of its codes, each from a softmax over the whole vocabulary, masked
-afterwards and not renormalised; what is returned is the mean per code.
+A beam's score is the sum of the log-probabilities of its codes; what is returned is the mean per code. As the generator
+was trained, a code's probability is from a softmax over the whole vocabulary, masked afterwards and not renormalised,
+or from one over the codes that lead to an item of the catalog from the same prefix, whatever a request's rules allow.
+Of these, trained items range over trained ones alone, and a new one over those and itself, so that what is added to a
+catalog changes no other item's score.
 
 A generator gives almost nothing to codes that it never saw after a prefix, so items that came after its training would
 never be found. On edges that lead to such items only, a code is therefore taken for as probable as the codes that the
@@ -12,7 +15,8 @@ generator expects in its place, times a share s between 0 (off) and 1:
 
     P'(c | prefix) = 1 - (1 - P(c | prefix)) (1 - s E),  E = sum_c' P(c' | prefix)^2 / sum_c' P(c' | prefix)
 
-with c' over the level's codes. All other edges keep their P. E needs no trie, so that a filter changes no score.
+with c' over the level's codes, of which a softmax over the catalog takes those of trained items alone. All other edges
+keep their P. A filter changes no score.
 """
 
 from typing import NamedTuple
@@ -21,8 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.code_tokens import code_embeddings
+from model.generator_shape import GeneratorShape
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Transformer
+
+NOWHERE = -1e9
 
 
 class CatalogInputs(NamedTuple):
@@ -56,10 +64,11 @@ class Beams(NamedTuple):
 class ConstrainedBeamSearch(nn.Module):
     """L unrolled decode steps, each followed by an expansion along the trie's edges."""
 
-    def __init__(self, transformer: Transformer, space: IdSpace) -> None:
+    def __init__(self, transformer: Transformer, space: IdSpace, shape: GeneratorShape | None = None) -> None:
         super().__init__()
         self.transformer = transformer
         self.space = space
+        self.shape = shape or GeneratorShape()
 
     def forward(
         self,
@@ -91,7 +100,7 @@ class ConstrainedBeamSearch(nn.Module):
             log-probability per code ``(B, W)`` float32, -inf there.
         """
         catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold, cold_share)
-        present = tokens != PAD
+        present = self.transformer.present(tokens)
         memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
         width = beam.shape[0]
         beams = Beams(
@@ -101,24 +110,25 @@ class ConstrainedBeamSearch(nn.Module):
         )
         past: list[Tensor] | None = None
         for level in range(self.space.levels):
-            logits, past = self.transformer.decode_step(beams.tokens, past, memory)
-            beams, parents = self._expand(logits.float(), beams, catalog, modality, level, width)
+            states, past = self.transformer.decode_step(beams.tokens, past, memory)
+            beams, parents = self._expand(states, beams, catalog, modality, level, width)
             past = [_reorder(layer, parents) for layer in past]
         found = beams.scores > -torch.inf
         return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
 
     def _expand(
-        self, logits: Tensor, beams: Beams, catalog: CatalogInputs, modality: Tensor, level: int, width: int
+        self, states: Tensor, beams: Beams, catalog: CatalogInputs, modality: Tensor, level: int, width: int
     ) -> tuple[Beams, Tensor]:
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
-        edges, codes, allowed = self._children(beams.nodes, catalog, level)
-        log_probabilities = self._level_log_probabilities(logits, first_token)
-        cold = _cold_log_probabilities(log_probabilities, catalog.cold_share)
-        log_probabilities = torch.where(
-            catalog.edge_cold[edges], cold.gather(2, codes), log_probabilities.gather(2, codes)
-        )
+        edges, codes, exists = self._children(beams.nodes, catalog)
+        cold = catalog.edge_cold[edges]
+        if self.shape.softmax == "vocabulary":
+            log_probabilities = self._over_vocabulary(states, first_token, codes, cold, catalog.cold_share)
+        else:
+            log_probabilities = self._over_catalog(states, modality, level, codes, exists, cold, catalog.cold_share)
         scores = beams.scores[:, :, None] + log_probabilities
+        allowed = exists & catalog.edge_allowed[edges] & ~self._dead(beams.nodes, catalog, level)
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
@@ -129,38 +139,61 @@ class ConstrainedBeamSearch(nn.Module):
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
         return Beams(nodes, best, tokens), slots // self.space.codes
 
-    def _children(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Edges, codes and permission ``(B, W, M)`` of every beam's children, M slots for each."""
+    def _children(self, nodes: Tensor, catalog: CatalogInputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Edges, codes and existence ``(B, W, M)`` of every beam's children, M slots for each."""
         start = catalog.child_start[nodes].long()[:, :, None]
         end = catalog.child_start[nodes + 1].long()[:, :, None]
         slots = torch.arange(self.space.codes, device=nodes.device)
         edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
-        allowed = (start + slots < end) & catalog.edge_allowed[edges]
-        allowed = allowed & ~self._dead(start, catalog.dead_edges[:, level])
-        return edges, catalog.child_code[edges].long(), allowed
+        return edges, catalog.child_code[edges].long(), start + slots < end
 
-    def _dead(self, start: Tensor, dead_edges: Tensor) -> Tensor:
+    def _dead(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
         """Which slots ``(B, W, M)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
-        slots = dead_edges.long()[:, None, :] - start
+        start = catalog.child_start[nodes].long()[:, :, None]
+        slots = catalog.dead_edges[:, level].long()[:, None, :] - start
         slots = torch.where((slots >= 0) & (slots < self.space.codes), slots, self.space.codes)
         shape = (start.shape[0], start.shape[1], self.space.codes + 1)
         dead = torch.zeros(shape, dtype=torch.bool, device=start.device)
         return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, : self.space.codes]
 
-    def _level_log_probabilities(self, logits: Tensor, first_token: Tensor) -> Tensor:
-        """Log-probabilities ``(B, W, M)`` of one level's codes out of logits ``(B, W, vocabulary)``."""
+    def _over_vocabulary(
+        self, states: Tensor, first_token: Tensor, codes: Tensor, cold: Tensor, share: Tensor
+    ) -> Tensor:
+        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over all tokens."""
+        logits = self.transformer.logits(states).float()
         tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=logits.device)
-        level_logits = logits.gather(2, tokens.expand(-1, logits.shape[1], -1))
-        return level_logits - logits.logsumexp(dim=2, keepdim=True)
+        of_level = logits.gather(2, tokens.expand(-1, logits.shape[1], -1)) - logits.logsumexp(dim=2, keepdim=True)
+        squares = (2 * of_level).logsumexp(dim=2, keepdim=True)
+        expected = squares - of_level.logsumexp(dim=2, keepdim=True)
+        own = of_level.gather(2, codes)
+        return torch.where(cold, _raised(own, expected, share), own)
+
+    def _over_catalog(
+        self,
+        states: Tensor,
+        modality: Tensor,
+        level: int,
+        codes: Tensor,
+        exists: Tensor,
+        cold: Tensor,
+        share: Tensor,
+    ) -> Tensor:
+        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over trained children."""
+        of_level = code_embeddings(self.space, self.transformer.embedding)[:, level][modality]
+        logits = self.transformer.logits_of(states, of_level).float().gather(2, codes)
+        # A finite number, for exp(-inf - -inf) is none where no child was trained.
+        trained = logits.masked_fill(~exists | cold, NOWHERE)
+        whole = trained.logsumexp(dim=2, keepdim=True)
+        expected = (2 * trained).logsumexp(dim=2, keepdim=True) - 2 * whole
+        own = logits - torch.where(cold, torch.logaddexp(whole, logits), whole)
+        return torch.where(cold, _raised(own, expected, share), own)
 
 
-def _cold_log_probabilities(log_probabilities: Tensor, share: Tensor) -> Tensor:
-    """Log P' ``(B, W, M)`` of the module's docstring from log P of one level's codes."""
-    own = log_probabilities.exp()
-    squares = (2 * log_probabilities).logsumexp(dim=2, keepdim=True)
-    expected = (squares - log_probabilities.logsumexp(dim=2, keepdim=True)).exp()
+def _raised(own: Tensor, expected: Tensor, share: Tensor) -> Tensor:
+    """Log P' of the module's docstring from log P ``(B, W, M)`` and log E ``(B, W, 1)``."""
+    raised = own.exp() + share * expected.exp() * (1 - own.exp())
     # What is too small for a float's exponential keeps its logarithm.
-    return torch.maximum(log_probabilities, (own + share * expected * (1 - own)).log())
+    return torch.maximum(own, raised.log())
 
 
 def _reorder(past: Tensor, parents: Tensor) -> Tensor:

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.beam_search import ConstrainedBeamSearch
+from model.code_tokens import code_embeddings, codes_of, modality_of
 from model.config import Config
 from model.errors import BundleError
+from model.generator_shape import GeneratorShape
+from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Transformer, TransformerConfig, TransformerSizes
+from model.transformer import Transformer
+from model.transformer_config import TransformerConfig, TransformerSizes
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
@@ -25,11 +29,21 @@ class GeneratorConfig(Config):
     prompted_tasks: int
     max_history: int = 20
     sizes: TransformerSizes = TransformerSizes()
+    shape: GeneratorShape = GeneratorShape()
+
+    @property
+    def tokens_per_position(self) -> int:
+        """How many tokens of a history share a position of the encoder."""
+        return tokens_per_item(self.space, "item") if self.shape.position == "item" else 1
 
     def transformer(self) -> TransformerConfig:
         """The transformer's configuration."""
-        vocabulary = self.space.vocabulary(self.prompted_tasks)
-        return TransformerConfig(vocabulary=vocabulary, **self.sizes.model_dump())
+        return TransformerConfig(
+            vocabulary=self.space.vocabulary(self.prompted_tasks),
+            tokens_per_position=self.tokens_per_position,
+            causal=self.shape.causal,
+            **self.sizes.model_dump(),
+        )
 
 
 class Generator(nn.Module):
@@ -42,19 +56,49 @@ class Generator(nn.Module):
 
     def search(self) -> ConstrainedBeamSearch:
         """The constrained beam search over this generator's weights."""
-        return ConstrainedBeamSearch(self.transformer, self.config.space)
+        return ConstrainedBeamSearch(self.transformer, self.config.space, self.config.shape)
 
-    def loss(self, tokens: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy of target tokens ``(B, L)`` after input tokens ``(B, S)``, PAD behind short ones."""
-        present = tokens != PAD
-        memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
-        shifted = F.pad(targets[:, :-1], (1, 0), value=PAD)
-        logits = self.transformer.decode(shifted, memory)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), label_smoothing=label_smoothing)
+    def loss(
+        self, tokens: Tensor, targets: Tensor, siblings: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Mean cross-entropy of the targets' codes.
+
+        Args:
+            tokens: ``(B, S)`` int64 histories, PAD behind short ones and in place of what is left out.
+            targets: ``(B, T, L)`` int64 tokens, PAD where there is no target. One target (T = 1) follows the whole
+                history; of several, each follows an equal part of the history's positions, the last one all of them, so
+                the generator must be causal.
+            siblings: ``(B, T, L, M)`` bool, which codes the softmax over the catalog ranges over at each level.
+            label_smoothing: share of the target's probability that is spread over what the softmax ranges over.
+        """
+        transformer = self.transformer
+        present = transformer.present(tokens)
+        memory = transformer.memory(transformer.encode(tokens, present), present, targets.shape[1])
+        shifted = F.pad(targets[:, :, :-1], (1, 0), value=PAD)
+        wanted = targets[:, :, 0] != PAD
+        states, targets = transformer.decode_targets(shifted, memory)[wanted], targets[wanted]
+        if self.config.shape.softmax == "vocabulary":
+            logits = transformer.logits(states).float()
+            return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=label_smoothing)
+        assert siblings is not None, "a softmax over the catalog needs the codes that it ranges over"
+        logits = self._code_logits(states, targets).float()
+        return siblings_cross_entropy(logits, codes_of(self.config.space, targets), siblings[wanted], label_smoothing)
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """Mean encoder state ``(B, d_model)`` of unpadded tokens ``(B, S)``, for the implicit alignment."""
-        return self.transformer.encode(tokens, torch.ones_like(tokens, dtype=torch.bool)).mean(dim=1)
+        return self.transformer.encode(tokens, self.transformer.present(tokens)).mean(dim=1)
+
+    def _code_logits(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Logits ``(n, L, M)`` of all codes of each target's levels in its own modality, each modality at once."""
+        space, transformer = self.config.space, self.transformer
+        modality = modality_of(space, targets[:, 0])
+        logits = states.new_empty(*targets.shape, space.codes)
+        for index in range(len(space.modalities)):
+            rows = (modality == index).nonzero().squeeze(1)
+            of_levels = code_embeddings(space, transformer.embedding)[index]
+            found = transformer.logits_of(states[rows].transpose(0, 1), of_levels).transpose(0, 1)
+            logits = logits.index_copy(0, rows, found)
+        return logits
 
     def save(self, folder: Path) -> None:
         """Writes weights and configuration, each by renaming a finished file."""
@@ -81,3 +125,16 @@ class Generator(nn.Module):
                 "run the generate stage again"
             ) from error
         return generator.eval()
+
+
+def siblings_cross_entropy(logits: Tensor, codes: Tensor, siblings: Tensor, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy of codes ``(n, L)`` under a softmax of logits ``(n, L, M)`` over siblings ``(n, L, M)`` bool.
+
+    With label smoothing e and S siblings, the target is to have 1 - e + e / S and each other sibling e / S.
+    """
+    log_probabilities = logits.masked_fill(~siblings, -torch.inf).log_softmax(dim=-1)
+    own = log_probabilities.gather(-1, codes[..., None]).squeeze(-1)
+    if not label_smoothing:
+        return -own.mean()
+    everyone = log_probabilities.masked_fill(~siblings, 0.0).sum(-1) / siblings.sum(-1)
+    return -((1 - label_smoothing) * own + label_smoothing * everyone).mean()

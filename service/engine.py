@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from model.catalog_header import SpaceSizes
 from model.cold_start import cold_edges
 from model.errors import BundleError, ConfigError
+from model.history_tokens import as_position
 from model.semantic_ids import IdSpace
 from model.trie import Trie
 
@@ -90,6 +91,7 @@ class Engine:
             self.space: IdSpace = SpaceSizes.model_validate_json(properties["id_space"]).space()
             self.space_hash: str = properties["space_hash"]
             self.max_history = int(properties["max_history"])
+            self.position = as_position(properties["history_position"])
         except (KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.fusion import FusedItems, ScoredItems, fuse
+from model.history_tokens import history_tokens
 from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
 from service.engine import SearchRows
@@ -166,7 +167,9 @@ class Recommender:
         space = snapshot.catalog.space
         modalities = [space.modality_index(modality) for modality in query.weights]
         latest = history[-snapshot.engine.max_history :]
-        tokens = [space.tokens(each, snapshot.catalog.codes(each, latest)).ravel() for each in modalities]
+        every = range(len(space.modalities)) if snapshot.engine.position == "item" else modalities
+        codes = {each: snapshot.catalog.codes(each, latest) for each in every}
+        tokens = [history_tokens(space, snapshot.engine.position, each, codes).ravel() for each in modalities]
         return SearchRows(
             tokens=np.stack(tokens),
             modality=np.array(modalities, dtype=np.int64),

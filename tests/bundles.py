@@ -13,8 +13,9 @@ from model.bundle import space_hash, write_bundle
 from model.catalog import Catalog
 from model.catalog_header import SpaceSizes
 from model.generator import Generator, GeneratorConfig
+from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from model.trie import build_trie
 from training.onnx_search import export_search
 
@@ -22,6 +23,7 @@ SPACE = IdSpace(("text", "image"), levels=3, codes=16)
 SPACE_HASH = space_hash(SPACE)
 ITEMS = 60
 MAX_HISTORY = 5
+T5 = GeneratorShape()
 SIZES = TransformerSizes(d_model=16, d_ff=32, heads=2, d_head=8, encoder_layers=1, decoder_layers=1)
 
 
@@ -45,18 +47,19 @@ def build_catalog(items: int = ITEMS, seed: int = 0, name: str = SPACE_HASH) -> 
     return Catalog.build(SPACE, random_codes(items, seed), metadata, np.arange(items, 0, -1), name)
 
 
-def random_generator() -> Generator:
+def random_generator(shape: GeneratorShape = T5) -> Generator:
     """A generator with fixed random weights."""
     torch.manual_seed(0)
-    return Generator(GeneratorConfig(space=SPACE, prompted_tasks=4, max_history=MAX_HISTORY, sizes=SIZES)).eval()
+    config = GeneratorConfig(space=SPACE, prompted_tasks=4, max_history=MAX_HISTORY, sizes=SIZES, shape=shape)
+    return Generator(config).eval()
 
 
-def write_test_bundle(folder: Path) -> Path:
+def write_test_bundle(folder: Path, shape: GeneratorShape = T5) -> Path:
     """Writes the bundle and returns its folder; the export takes some seconds."""
 
     def fill(partial: Path) -> None:
-        properties = graph_properties(SPACE, SPACE_HASH)
-        export_generator(random_generator(), random_codes(), partial / "generator.onnx", properties)
+        properties = graph_properties(SPACE, SPACE_HASH) | {"history_position": shape.position}
+        export_generator(random_generator(shape), random_codes(), partial / "generator.onnx", properties)
         (partial / "catalog").mkdir()
         build_catalog().save(partial / "catalog")
 
@@ -106,6 +109,7 @@ def graph_properties(space: IdSpace, name: str, max_history: int = MAX_HISTORY) 
         "id_space": SpaceSizes.of(space).model_dump_json(),
         "space_hash": name,
         "max_history": str(max_history),
+        "history_position": "code",
     }
 
 
@@ -113,7 +117,7 @@ def export_generator(generator: Generator, codes: NDArray[np.uint8], path: Path,
     """Exports the search as the export stage does."""
     trie = build_trie(codes)
     example = (
-        torch.ones(2, 9, dtype=torch.int64),
+        torch.ones(2, 12, dtype=torch.int64),
         torch.tensor([0, 1]),
         torch.from_numpy(trie.child_start),
         torch.from_numpy(trie.child_code),

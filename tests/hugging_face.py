@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
+from model.layers import Attention
 from model.semantic_ids import PAD
-from model.transformer import Attention, Transformer
+from model.transformer import Transformer
 
 
 def as_t5(transformer: Transformer) -> T5ForConditionalGeneration:

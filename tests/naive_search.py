@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 
+from model.generator_shape import Softmax
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Memory, Transformer
 
@@ -22,19 +23,35 @@ class Found(NamedTuple):
     margin: float
 
 
+class Level(NamedTuple):
+    """The logits of one level's codes after a prefix, and the logarithm of the sum of all tokens' exponentials."""
+
+    logits: list[float]
+    whole: float
+
+
 class Cold(NamedTuple):
-    """The IDs of trained items, and the share that others get of what is expected in their place."""
+    """The IDs of trained items, the share that others get of what is expected in their place, and the softmax."""
 
     trained: set[Codes]
     share: float
+    softmax: Softmax = "vocabulary"
 
-    def probability(self, prefix: Codes, code: int, log_probabilities: list[float]) -> float:
-        """Log-probability of ``code`` after ``prefix``, given those of all codes."""
-        probabilities, child = [math.exp(value) for value in log_probabilities], (*prefix, code)
-        if any(codes[: len(child)] == child for codes in self.trained):
-            return log_probabilities[code]
-        expected = sum(value * value for value in probabilities) / sum(probabilities)
-        return math.log(1 - (1 - probabilities[code]) * (1 - self.share * expected))
+    def log_probability(self, prefix: Codes, code: int, level: Level) -> float:
+        """Of ``code`` after ``prefix``."""
+        siblings = {codes[len(prefix)] for codes in self.trained if codes[: len(prefix)] == prefix}
+        if self.softmax == "vocabulary":
+            probabilities = [math.exp(logit - level.whole) for logit in level.logits]
+            expected = sum(value * value for value in probabilities) / sum(probabilities)
+            own = probabilities[code]
+        else:
+            weights = {each: math.exp(level.logits[each]) for each in siblings}
+            expected = sum(value**2 for value in weights.values()) / max(sum(weights.values()) ** 2, 1e-300)
+            others = sum(value for each, value in weights.items() if each != code)
+            own = math.exp(level.logits[code]) / (others + math.exp(level.logits[code]))
+        if code in siblings:
+            return math.log(own)
+        return math.log(1 - (1 - own) * (1 - self.share * expected))
 
 
 def naive_search(
@@ -48,15 +65,15 @@ def naive_search(
 ) -> Found:
     """The ``beams`` best of ``ids`` after the tokens of ``history``, as a beam search of that width finds them."""
     tokens = torch.tensor([history])
-    present = torch.ones_like(tokens, dtype=torch.bool)
+    present = transformer.present(tokens)
     memory = transformer.memory(transformer.encode(tokens, present), present)
     kept: list[tuple[float, Codes, Node]] = [(0.0, (), _trie(ids))]
     margin = float("inf")
     for _ in range(space.levels):
-        following = _log_probabilities(transformer, space, modality, [prefix for _, prefix, _ in kept], memory)
+        following = _levels(transformer, space, modality, [prefix for _, prefix, _ in kept], memory)
         children = [
-            (score + cold.probability(prefix, code, log_probabilities), (*prefix, code), node[code])
-            for (score, prefix, node), log_probabilities in zip(kept, following, strict=True)
+            (score + cold.log_probability(prefix, code, level), (*prefix, code), node[code])
+            for (score, prefix, node), level in zip(kept, following, strict=True)
             for code in node
         ]
         children.sort(key=lambda child: -child[0])
@@ -74,15 +91,14 @@ def _trie(ids: Iterable[Codes]) -> Node:
     return root
 
 
-def _log_probabilities(
+def _levels(
     transformer: Transformer, space: IdSpace, modality: int, prefixes: list[Codes], memory: Memory
-) -> list[list[float]]:
-    """Of the next level's codes after each prefix, out of all tokens; every prefix is decoded from its start."""
+) -> list[Level]:
+    """What follows each prefix; every prefix is decoded from its start."""
     if not prefixes:
         return []
     level = len(prefixes[0])
     inputs = [[PAD, *(space.token_offset(modality, i) + code for i, code in enumerate(codes))] for codes in prefixes]
     logits = transformer.decode(torch.tensor(inputs), memory)[:, -1].double()
     first = space.token_offset(modality, level)
-    codes: list[list[float]] = logits.log_softmax(dim=1)[:, first : first + space.codes].tolist()
-    return codes
+    return [Level(row[first : first + space.codes].tolist(), row.logsumexp(0).item()) for row in logits]

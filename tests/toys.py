@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.semantic_ids import IdSpace
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from training.generator_config import FitGeneratorConfig
 from training.generator_data import GeneratorData
 from training.interactions import Interactions

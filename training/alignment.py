@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.generator import Generator
-from training.examples import BatchBuilder
+from training.batches import BatchBuilder
 
 
 def two_way_info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:

@@ -22,6 +22,7 @@ from model.errors import ConfigError
 from model.exclusions import dead_edges, pack_dead_edges
 from model.fusion import FusionConfig
 from model.generator import Generator
+from model.history_tokens import Position, history_tokens
 from model.quantizer import CrossModalQuantizer, load_quantizer
 from model.semantic_ids import PAD
 from training.generator_data import GeneratorData
@@ -81,6 +82,7 @@ def run(
         "space_hash": name,
         "id_space": SpaceSizes.of(data.space).model_dump_json(),
         "max_history": str(generator.config.max_history),
+        "history_position": generator.config.shape.position,
     }
 
     def fill(folder: Path) -> None:
@@ -117,10 +119,10 @@ def metadata(item: Item) -> dict[str, Any]:
 
 
 def search_inputs(
-    data: GeneratorData, histories: Histories, modality: int, beam: int, rules: Rules
+    data: GeneratorData, position: Position, histories: Histories, modality: int, beam: int, rules: Rules
 ) -> tuple[Tensor, ...]:
     """The graph's inputs for B histories under some rules."""
-    tokens = data.space.tokens(modality, data.codes[modality])[histories.items]
+    tokens = history_tokens(data.space, position, modality, dict(enumerate(data.codes)))[histories.items]
     tokens = np.where(histories.items[:, :, None] >= 0, tokens, PAD).reshape(len(histories.items), -1)
     dead = pack_dead_edges([dead_edges(data.trie, modality, items) for items in rules.excluded])
     return (
@@ -153,7 +155,7 @@ def _write_generator(
     free = Rules([np.zeros(0, dtype=np.int32)] * len(users), np.ones(items, dtype=np.bool_), 0.0)
     bound = Rules(excluded, np.arange(items) % 2 == 0, 0.5)
     cases = [
-        search_inputs(data, histories, modality, beam, rules)
+        search_inputs(data, search.shape.position, histories, modality, beam, rules)
         for modality in range(len(data.space.modalities))
         for beam in config.beams
         for rules in (free, bound)

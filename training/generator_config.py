@@ -1,7 +1,12 @@
 """The settings of the generator's training."""
 
+from typing import Self
+
+from pydantic import Field, model_validator
+
 from model.config import Config
-from model.transformer import TransformerSizes
+from model.generator_shape import GeneratorShape
+from model.transformer_config import TransformerSizes
 from training.devices import Device, Precision
 from training.tasks import Explicit
 
@@ -11,6 +16,7 @@ class FitGeneratorConfig(Config):
 
     Attributes:
         sizes: of the transformer.
+        shape: how it reads histories and what its probabilities range over.
         max_history: longest history in items.
         explicit: which cross-modal tasks are trained: "none", "items" (cheap: an item once an epoch), or "all".
         implicit_weight: weight of the implicit alignment of the items of the cross-modal item tasks, or, without such
@@ -19,7 +25,8 @@ class FitGeneratorConfig(Config):
         targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
         target_window: how many of the events after a history are its targets, one an example. Where many events share a
             time, which of them comes next is chance, and several tell more.
-        batch_size: examples per step.
+        history_dropout: share of the items of a history, but the first, that an example leaves out, drawn anew.
+        batch_size: targets per step.
         pool: batches that are sorted by length together, to keep padding low.
         epochs: at most.
         max_minutes: training time after which no further epoch starts; 0 is no limit.
@@ -31,6 +38,8 @@ class FitGeneratorConfig(Config):
         weight_decay: AdamW's.
         clip: largest gradient norm.
         label_smoothing: of the token loss.
+        average: decay of the moving average of the weights that is validated and kept, in steps; 0 keeps the last.
+        remove_seen: whether validation removes what a user has seen, as a shop would; the paper leaves it in.
         validate_every: epochs between validations.
         validation_users: how many users validate, drawn once; 0 takes all.
         patience: validations without a better NDCG@10 before training stops; 0 never stops.
@@ -43,12 +52,14 @@ class FitGeneratorConfig(Config):
     """
 
     sizes: TransformerSizes = TransformerSizes()
+    shape: GeneratorShape = GeneratorShape()
     max_history: int = 20
     explicit: Explicit = "all"
     implicit_weight: float = 0.01
     implicit_temperature: float = 0.1
     targets_per_user: int = 0
     target_window: int = 1
+    history_dropout: float = Field(default=0.0, ge=0, lt=1)
     batch_size: int = 1024
     pool: int = 16
     epochs: int = 200
@@ -60,6 +71,8 @@ class FitGeneratorConfig(Config):
     weight_decay: float = 0.01
     clip: float = 1.0
     label_smoothing: float = 0.0
+    average: float = Field(default=0.0, ge=0, lt=1)
+    remove_seen: bool = False
     validate_every: int = 1
     validation_users: int = 2000
     patience: int = 10
@@ -69,3 +82,19 @@ class FitGeneratorConfig(Config):
     device: Device = "auto"
     precision: Precision = "auto"
     threads: int = 0
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        """A setting that would act on nothing is refused, for it would look as if it did not help."""
+        if self.shape.causal and (self.target_window > 1 or self.targets_per_user):
+            raise ValueError(
+                f"target_window {self.target_window} and targets_per_user {self.targets_per_user} choose among "
+                "prefixes, and a causal generator learns from all of them at once: leave them at 1 and 0, or set "
+                "shape.causal to false"
+            )
+        if self.shape.position == "item" and self.explicit == "all":
+            raise ValueError(
+                "explicit = 'all' trains histories of one modality to predict another, but with shape.position = "
+                "'item' a history has all modalities: set explicit to 'items' or 'none'"
+            )
+        return self

@@ -11,6 +11,7 @@ from torch import Tensor
 from model.beam_search import ConstrainedBeamSearch
 from model.cold_start import cold_edges
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
+from model.history_tokens import history_tokens
 from model.semantic_ids import PAD, IdSpace
 from model.trie import Trie
 from training.split import Histories, SeenItems
@@ -56,7 +57,8 @@ class Retriever:
         self.trie = trie
         self.device = device
         self.batch_size = batch_size
-        self.item_tokens = [space.tokens(modality, codes[modality]) for modality in range(len(space.modalities))]
+        position, by_modality = search.shape.position, dict(enumerate(codes))
+        self.item_tokens = [history_tokens(space, position, modality, by_modality) for modality in by_modality]
         self.child_start = torch.from_numpy(np.asarray(trie.child_start)).to(device)
         self.child_code = torch.from_numpy(np.asarray(trie.child_code)).to(device)
         self.edge_allowed = torch.ones(len(trie.child_code), dtype=torch.bool, device=device)

@@ -4,31 +4,33 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.errors import ConfigError
 from model.fusion import FusionConfig
 from model.generator import Generator, GeneratorConfig
 from training.alignment import implicit_alignment
+from training.batches import Batch, BatchBuilder, batches_of, padding_share
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from training.devices import mixed_precision, pick_device
-from training.examples import Batch, BatchBuilder, batches_of, build_examples, padding_share
+from training.epochs import Epochs
 from training.generator_config import FitGeneratorConfig
 from training.generator_data import GeneratorData
 from training.metrics import gains, hits
 from training.progress import progress
 from training.retrieval import Retriever
 from training.run_log import RunLog
+from training.siblings import Siblings
 from training.tasks import build_tasks
 from training.validation import HeldOut, main_list, rank_targets
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_FILE = "checkpoint.pt"
-EPOCH_SEED = 1_000_003
 TOTALS = ("train/loss", "train/token_loss", "train/implicit_loss", "train/padding")
 
 
@@ -52,15 +54,17 @@ class Trainer:
         self.tasks = build_tasks(data.space, config.explicit)
         prompted = sum(task.prompt is not None for task in self.tasks)
         generator = GeneratorConfig(
-            space=data.space, prompted_tasks=prompted, max_history=config.max_history, sizes=config.sizes
+            space=data.space,
+            prompted_tasks=prompted,
+            max_history=config.max_history,
+            sizes=config.sizes,
+            shape=config.shape,
         )
         self.generator = Generator(generator).to(self.device)
         self.optimizer = self._optimizer()
-        self.builder = BatchBuilder(data.space, self.tasks, torch.from_numpy(np.array(data.codes)), self.device)
-        items = len(data.codes[0])
-        self.examples = build_examples(self.tasks, data.split, items, config.max_history, config.target_window)
-        self.on_device = self.examples.to(self.device)
-        self.steps_per_epoch = math.ceil(len(self._epoch_choice(0)) / config.batch_size)
+        self.average = self._average() if config.average else None
+        self.builder = self._builder()
+        self.epochs = Epochs(config, data.split, self.tasks, len(data.codes[0]), self.builder)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
         self.totals = torch.zeros(len(TOTALS), device=self.device)
 
@@ -94,11 +98,11 @@ class Trainer:
     def _train_epoch(self, epoch: int, run_log: RunLog) -> None:
         """Trains the rest of an epoch; its batches depend on the seed and the epoch alone, so a resume finds them."""
         self.generator.train()
-        plan, done = self._plan(epoch), self.position.step_in_epoch
-        batches = batches_of(self.builder, self.on_device, plan[done:])
+        (examples, plan), done = self.epochs.plan(epoch), self.position.step_in_epoch
+        batches = batches_of(self.builder, examples.to(self.device), plan[done:])
         saved = started = time.monotonic()
         for index, batch in enumerate(progress(batches, f"epoch {epoch + 1}", len(plan), done), start=done + 1):
-            self.totals += self._train_step(batch)
+            self.totals += self._train_step(batch, (epoch + index / len(plan)) / self.config.epochs)
             self.position = Position(epoch, index, self.position.step + 1)
             # After the last step the epoch's records follow, and they belong to the checkpoint behind them.
             if index < len(plan) and time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
@@ -113,12 +117,12 @@ class Trainer:
         run_log.write(self.position.step, values)
         log.info("epoch %d: loss %.4f after %.0f s", epoch + 1, means["train/loss"], self.seconds)
 
-    def _train_step(self, batch: Batch) -> torch.Tensor:
-        """One update; returns what TOTALS names ``(4,)``, left on the device."""
+    def _train_step(self, batch: Batch, done: float) -> torch.Tensor:
+        """One update after the share ``done`` of all; returns what TOTALS names ``(4,)``, left on the device."""
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self._schedule(self.position.step)
+            group["lr"] = group["peak"] * self._schedule(done)
         with mixed_precision(self.device, self.config.precision):
-            token_loss = self.generator.loss(batch.tokens, batch.targets, self.config.label_smoothing)
+            token_loss = self.generator.loss(batch.tokens, batch.targets, batch.siblings, self.config.label_smoothing)
             implicit = torch.zeros((), device=self.device)
             if self.config.implicit_weight and len(self.data.space.modalities) > 1 and len(batch.aligned_items) > 1:
                 implicit = implicit_alignment(
@@ -129,7 +133,21 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.config.clip)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
         return torch.stack([loss, token_loss, implicit, padding_share(batch.tokens)]).detach().float()
+
+    def _average(self) -> AveragedModel:
+        """A moving average of the weights, updated after every step."""
+        update = get_ema_multi_avg_fn(self.config.average)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.generator, multi_avg_fn=update)
+
+    def _builder(self) -> BatchBuilder:
+        """Batches of the tasks, with what a softmax over the catalog ranges over."""
+        data, shape = self.data, self.config.shape
+        siblings = Siblings(data.trie, data.space, data.codes, self.device) if shape.softmax == "catalog" else None
+        codes = torch.from_numpy(np.array(data.codes))
+        return BatchBuilder(data.space, self.tasks, codes, self.device, shape, siblings, self.config.history_dropout)
 
     def _optimizer(self) -> torch.optim.AdamW:
         """AdamW with a rate of its own for the token embeddings; each group keeps its peak rate."""
@@ -142,13 +160,11 @@ class Trainer:
         betas = (0.9, self.config.beta2)
         return torch.optim.AdamW(groups, lr=rate, betas=betas, weight_decay=self.config.weight_decay, fused=True)
 
-    def _schedule(self, step: int) -> float:
-        """Linear warm-up, then a cosine to 0, over all steps of all epochs."""
-        total = self.config.epochs * self.steps_per_epoch
-        warmup = max(1, round(self.config.warmup * total))
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+    def _schedule(self, done: float) -> float:
+        """Linear warm-up, then a cosine to 0, over all epochs."""
+        if done < self.config.warmup:
+            return done / self.config.warmup
+        return 0.5 * (1 + math.cos(math.pi * (done - self.config.warmup) / (1 - self.config.warmup)))
 
     def _validate(self, epoch: int, run_log: RunLog) -> None:
         started = time.monotonic()
@@ -162,31 +178,22 @@ class Trainer:
         log.info("epoch %d: validation HR@10 %.4f, NDCG@10 %.4f (%.0f s)", epoch, hit_rate, ndcg, seconds)
         if ndcg > self.best:
             self.best, self.best_epoch = ndcg, epoch
-            self.generator.save(self.out)
+            self._answering().save(self.out)
 
     def _retriever(self) -> Retriever:
-        return Retriever(self.generator.search(), self.data.space, self.data.codes, self.data.trie, self.device)
+        search = self._answering().search()
+        return Retriever(search, self.data.space, self.data.codes, self.data.trie, self.device)
+
+    def _answering(self) -> Generator:
+        """The generator that validates and is kept: the average of the weights, if there is one."""
+        return self.generator if self.average is None else cast("Generator", self.average.module)
 
     def _held_out(self) -> HeldOut:
         users = self.data.split.users
         wanted = self.config.validation_users
         if wanted and wanted < len(users):
             users = np.sort(np.random.default_rng(self.config.seed).choice(users, wanted, replace=False))
-        return HeldOut(self.data.split, users, "validation", self.config.max_history, remove_seen=False)
-
-    def _plan(self, epoch: int) -> list[torch.Tensor]:
-        generator = torch.Generator().manual_seed(self.config.seed * EPOCH_SEED + epoch)
-        chosen = self._epoch_choice(epoch)
-        batches = self.builder.plan(self.examples.select(chosen), self.config.batch_size, self.config.pool, generator)
-        return [chosen[batch] for batch in batches]
-
-    def _epoch_choice(self, epoch: int) -> torch.Tensor:
-        """Indices of this epoch's examples: all, or a few random targets of each user and every item task."""
-        wanted = self.config.targets_per_user
-        if not wanted:
-            return torch.arange(len(self.examples))
-        generator = torch.Generator().manual_seed(self.config.seed * EPOCH_SEED + epoch)
-        return self.examples.draw_per_user(wanted, generator)
+        return HeldOut(self.data.split, users, "validation", self.config.max_history, self.config.remove_seen)
 
     def _save(self) -> None:
         save_checkpoint(
@@ -194,6 +201,7 @@ class Trainer:
             {
                 "config": self.config.model_dump_json(),
                 "generator": self.generator.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "position": tuple(self.position),
                 "best": self.best,
@@ -218,6 +226,8 @@ class Trainer:
                 f"{self.out / CHECKPOINT_FILE} was made with other settings; remove it or use another folder"
             )
         self.generator.load_state_dict(state["generator"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.position = Position(*state["position"])
         self.best, self.best_epoch, self.seconds = state["best"], state["best_epoch"], state["seconds"]

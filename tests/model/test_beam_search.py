@@ -15,8 +15,11 @@ from torch import Tensor
 from model.beam_search import ConstrainedBeamSearch
 from model.cold_start import cold_edges
 from model.exclusions import dead_edges, pack_dead_edges
+from model.generator import Generator, GeneratorConfig
+from model.generator_shape import GeneratorShape
+from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Transformer, TransformerConfig
+from model.transformer_config import TransformerSizes
 from model.trie import Trie, build_trie
 from tests.hugging_face import as_t5
 from tests.naive_search import Codes, Cold, naive_search
@@ -31,13 +34,16 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+SIZES = TransformerSizes(d_model=12, d_ff=16, heads=2, d_head=6, encoder_layers=1, decoder_layers=2)
+T5 = GeneratorShape()
+SHAPES = [T5, GeneratorShape(softmax="catalog"), GeneratorShape(position="item", causal=True, softmax="catalog")]
+
+
 @cache
-def search_of(space: IdSpace) -> ConstrainedBeamSearch:
+def search_of(space: IdSpace, shape: GeneratorShape = T5) -> ConstrainedBeamSearch:
     """A tiny search with random weights whose next codes depend on the history and on the codes before."""
     torch.manual_seed(0)
-    sizes = {"d_model": 12, "d_ff": 16, "heads": 2, "d_head": 6, "encoder_layers": 1, "decoder_layers": 2}
-    config = TransformerConfig.model_validate({"vocabulary": space.vocabulary(prompted_tasks=1), **sizes})
-    return ConstrainedBeamSearch(Transformer(config), space).eval()
+    return Generator(GeneratorConfig(space=space, prompted_tasks=1, sizes=SIZES, shape=shape)).search().eval()
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Case:
     beams: int
     trained: NDArray[np.bool_]
     cold_share: float = 0.0
+    shape: GeneratorShape = T5
 
     @property
     def items(self) -> int:
@@ -68,27 +75,31 @@ class Case:
     def cold(self, row: int) -> Cold:
         """What a naive search must know of items that were not trained."""
         trained = self.codes[self.modality[row], self.trained].tolist()
-        return Cold({tuple(codes) for codes in trained}, self.cold_share)
+        return Cold({tuple(codes) for codes in trained}, self.cold_share, self.shape.softmax)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Catalogs from one item to many, wide and narrow at every level, with shared codes."""
+    """Catalogs from one item to many, wide and narrow at every level, with shared codes; generators of all shapes."""
+    shape = draw(st.sampled_from(SHAPES))
     modalities, levels, codes = draw(st.integers(1, 2)), draw(st.integers(1, 4)), draw(st.integers(1, 8))
     space = IdSpace(MODALITIES[:modalities], levels, codes)
     items, rows = draw(st.integers(1, 30)), draw(st.integers(1, 3))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     used = np.array([draw(st.integers(1, codes)) for _ in range(levels)])
     token = st.integers(1, space.vocabulary(prompted_tasks=1) - 1)
+    each = tokens_per_item(space, "item") if shape.position == "item" else 1
+    sizes = [each * draw(st.integers(1, 8 if each == 1 else 3)) for _ in range(rows)]
     return Case(
         space=space,
         codes=random.integers(codes - used, codes, (modalities, items, levels)).astype(np.uint8),
-        histories=[draw(st.lists(token, min_size=1, max_size=8)) for _ in range(rows)],
+        histories=[draw(st.lists(token, min_size=size, max_size=size)) for size in sizes],
         modality=[draw(st.integers(0, modalities - 1)) for _ in range(rows)],
         excluded=[draw(st.lists(st.integers(0, items - 1), max_size=items)) for _ in range(rows)],
         beams=draw(st.integers(1, 12)),
         trained=random.random(items) < draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
         cold_share=draw(st.sampled_from([0.0, 0.2, 0.7, 1.0])),
+        shape=shape,
     )
 
 
@@ -126,7 +137,7 @@ def allowed_edges(trie: Trie, removed: set[int]) -> NDArray[np.bool_]:
 
 def assert_equals_naive(case: Case, removed: list[set[int]], arguments: tuple[Tensor, ...], trie: Trie) -> None:
     """Order, scores and padding of every row are those of a naive search that never heard of the removed items."""
-    search, leaves = search_of(case.space), leaf_codes(trie)
+    search, leaves = search_of(case.space, case.shape), leaf_codes(trie)
     with torch.no_grad():
         nodes, scores = (output.tolist() for output in search(*arguments))
         for row, history in enumerate(case.histories):
@@ -164,11 +175,29 @@ def test_a_beam_as_wide_as_the_level_finds_every_reachable_item(case: Case) -> N
     trie, leaves = build_trie(case.codes), leaf_codes(build_trie(case.codes))
     case.beams = case.items
     with torch.no_grad():
-        nodes = search_of(case.space)(*inputs(case, trie))[0]
+        nodes = search_of(case.space, case.shape)(*inputs(case, trie))[0]
     for row, excluded in enumerate(case.excluded):
         found = [leaves[node] for node in nodes[row].tolist() if node != -1]
         assert len(found) == len(set(found))
         assert {codes for _, codes in found} == case.ids(row, set(excluded))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(case=cases())
+def test_a_softmax_over_the_catalog_gives_all_items_together_one(case: Case) -> None:
+    """Whatever is filtered, and whatever is new: neither changes what a trained item is given."""
+    case.shape, case.excluded, case.cold_share = SHAPES[-1], [[] for _ in case.excluded], 0.0
+    assume(case.trained.any())
+    each = tokens_per_item(case.space, "item")
+    case.histories = [(history * each)[: len(history) * each] for history in case.histories]
+    case.beams, trie = case.items, build_trie(case.codes)
+    with torch.no_grad():
+        nodes, scores = search_of(case.space, case.shape)(*inputs(case, trie))
+    leaves = leaf_codes(trie)
+    for row in range(len(case.histories)):
+        trained = [leaves[node][1] in case.cold(row).trained for node in nodes[row].tolist() if node != -1]
+        probabilities = (scores[row][: len(trained)].double() * case.space.levels).exp()
+        assert float(probabilities[torch.tensor(trained)].sum()) == pytest.approx(1, abs=1e-4)
 
 
 SPACE = IdSpace(MODALITIES, levels=3, codes=8)

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from model.errors import BundleError
-from model.generator import CONFIG_FILE, WEIGHTS_FILE, Generator, GeneratorConfig
+from model.generator import CONFIG_FILE, WEIGHTS_FILE, Generator, GeneratorConfig, siblings_cross_entropy
+from model.generator_shape import GeneratorShape
+from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from model.trie import build_trie
 
 SIZES = TransformerSizes(d_model=12, d_ff=20, heads=2, d_head=6, encoder_layers=1, decoder_layers=1, dropout=0.2)
@@ -33,7 +35,7 @@ def batch() -> tuple[Tensor, Tensor]:
     space = CONFIG.space
     tokens = torch.tensor([[5, 9, 16, 3, 8, 20], [1, 12, 17, PAD, PAD, PAD]])
     targets = np.stack([space.tokens(0, np.array([6, 0, 3])), space.tokens(1, np.array([2, 2, 2]))])
-    return tokens, torch.from_numpy(targets)
+    return tokens, torch.from_numpy(targets)[:, None]
 
 
 def search(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -96,8 +98,8 @@ def by_hand(generator: Generator, smoothing: float) -> float:
         history = row[row != PAD][None]
         present = torch.ones_like(history, dtype=torch.bool)
         memory = generator.transformer.memory(generator.transformer.encode(history, present), present)
-        for position, token in enumerate(target.tolist()):
-            inputs = torch.tensor([[PAD, *target[:position].tolist()]])
+        for position, token in enumerate(target[0].tolist()):
+            inputs = torch.tensor([[PAD, *target[0, :position].tolist()]])
             logits = generator.transformer.decode(inputs, memory)[0, -1].double().numpy()
             log_probabilities = logits - np.log(np.exp(logits).sum())
             uniform = log_probabilities.mean()
@@ -110,6 +112,59 @@ def test_the_loss_is_the_mean_cross_entropy_of_each_target_token(generator: Gene
     with torch.no_grad():
         loss = generator.loss(*batch(), label_smoothing=smoothing).item()
     assert loss == pytest.approx(by_hand(generator, smoothing), abs=1e-5)
+
+
+SHAPES = [
+    GeneratorShape(causal=True),
+    GeneratorShape(position="item", causal=True),
+    GeneratorShape(position="item", causal=True, softmax="catalog"),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_pass_over_a_sequence_costs_what_its_prefixes_cost_one_by_one(shape: GeneratorShape) -> None:
+    torch.manual_seed(0)
+    generator = Generator(CONFIG.model_copy(update={"shape": shape})).eval()
+    space, events, random = CONFIG.space, 5, np.random.default_rng(0)
+    each = tokens_per_item(space, shape.position)
+    tokens = torch.from_numpy(random.integers(1, space.first_prompt_token, (2, events * each)))
+    tokens[1, 3 * each :] = PAD
+    codes, modality = random.integers(0, space.codes, (2, events, space.levels)), (0, 1)
+    targets = torch.from_numpy(np.stack([space.tokens(m, codes[row]) for row, m in enumerate(modality)]))
+    targets[1, 3:] = PAD
+    targets[0, 1] = PAD
+    siblings = torch.from_numpy(random.random((2, events, space.levels, space.codes)) < 0.5)
+    siblings.scatter_(3, torch.from_numpy(codes)[..., None], torch.ones(2, events, space.levels, 1, dtype=torch.bool))
+    alone = [
+        generator.loss(
+            tokens[row : row + 1, : (event + 1) * each],
+            targets[row : row + 1, event : event + 1],
+            siblings[row : row + 1, event : event + 1],
+            label_smoothing=0.1,
+        ).item()
+        for row, event in ((0, 0), (0, 2), (0, 3), (0, 4), (1, 0), (1, 1), (1, 2))
+    ]
+    together = generator.loss(tokens, targets, siblings, label_smoothing=0.1).item()
+    assert together == pytest.approx(np.mean(alone), abs=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_softmax_over_siblings_is_the_one_written_out_by_hand(smoothing: float) -> None:
+    random = np.random.default_rng(0)
+    logits, codes = random.standard_normal((4, 2, 5)), random.integers(0, 5, (4, 2))
+    siblings = random.random((4, 2, 5)) < 0.4
+    np.put_along_axis(siblings, codes[..., None], values=True, axis=-1)
+    siblings[0, 0] = np.arange(5) == codes[0, 0]
+    losses = []
+    for row, level in np.ndindex(4, 2):
+        kept = np.flatnonzero(siblings[row, level]).tolist()
+        exponentials = {code: np.exp(logits[row, level, code]) for code in kept}
+        found = {code: np.log(value / sum(exponentials.values())) for code, value in exponentials.items()}
+        losses.append(-(1 - smoothing) * found[int(codes[row, level])] - smoothing * np.mean(list(found.values())))
+    tensors = [torch.from_numpy(array) for array in (logits, codes, siblings)]
+    assert siblings_cross_entropy(tensors[0], tensors[1], tensors[2], smoothing).item() == pytest.approx(
+        np.mean(losses)
+    )
 
 
 def test_training_lowers_the_loss_to_almost_nothing(generator: Generator) -> None:

@@ -6,7 +6,8 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from model.transformer import Transformer, TransformerConfig
+from model.transformer import Transformer
+from model.transformer_config import TransformerConfig
 from tests.hugging_face import as_t5
 
 VOCABULARY = 50
@@ -115,7 +116,8 @@ def test_decoding_step_by_step_equals_decoding_at_once(transformer: Transformer)
     memory = transformer.memory(transformer.encode(tokens, present), present)
     past, steps = None, []
     for position in range(length):
-        logits, past = transformer.decode_step(inputs[:, :, position], past, memory)
+        states, past = transformer.decode_step(inputs[:, :, position], past, memory)
+        logits = transformer.logits(states)
         steps.append(logits)
     for beam in range(beams):
         at_once = transformer.decode(inputs[:, beam], memory)

@@ -15,12 +15,13 @@ from model.bundle import Bundle
 from model.catalog import Catalog
 from model.cold_start import cold_edges
 from model.fusion import FusionConfig, Rule
+from model.generator_shape import GeneratorShape
 from model.live_catalog import LiveCatalog
 from service.engine import Engine, SearchRows
 from service.query import Query, Recommendation
 from service.recommender import Recommender
 from service.snapshot import Snapshot
-from tests.bundles import ITEMS, SPACE, build_catalog, item_id, random_generator
+from tests.bundles import ITEMS, SPACE, build_catalog, item_id, random_generator, write_test_bundle
 
 BOTH = {"text": 1.0, "image": 1.0}
 MakeSnapshot = Callable[[Catalog], Snapshot]
@@ -50,6 +51,40 @@ def recommend(snapshot: Snapshot, query: Query, rule: Rule = Rule.MEAN) -> Recom
 def found(snapshot: Snapshot, query: Query, rule: Rule = Rule.MEAN) -> list[tuple[str, float]]:
     answer = recommend(snapshot, query, rule)
     return [(snapshot.catalog.item_id(item.item), round(item.score, 5)) for item in answer.items]
+
+
+def test_a_generator_that_reads_whole_items_is_given_them(
+    snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Both lists read the same history then, with the codes of all modalities; only the latest events count."""
+    shape = GeneratorShape(position="item", causal=True, softmax="catalog")
+    loaded = Bundle.load(write_test_bundle(tmp_path_factory.mktemp("items"), shape))
+    engine = Engine(loaded.generator)
+    everything = np.ones(ITEMS, dtype=np.bool_)
+    trie = engine.prepare(snapshot.catalog.trie, everything)
+    changed = replace(snapshot, bundle=loaded, engine=engine, trie=trie)
+    history = list(range(2, 2 + engine.max_history + 3))
+    codes = {modality: snapshot.catalog.codes(modality, np.array(history)) for modality in range(2)}
+    tokens = np.concatenate([SPACE.tokens(modality, codes[modality]) for modality in range(2)], axis=1)
+    generator, catalog = random_generator(shape).requires_grad_(False), snapshot.catalog
+    for modality, name in enumerate(BOTH):
+        query = Query(tuple(map(item_id, history)), k=10, beam=10, weights={name: 1.0}, exclude_seen=False)
+        nodes, scores = generator.search()(
+            torch.from_numpy(tokens[-engine.max_history :].reshape(1, -1)),
+            torch.tensor([modality]),
+            torch.from_numpy(catalog.trie.child_start),
+            torch.from_numpy(catalog.trie.child_code),
+            torch.ones(len(catalog.trie.child_code), dtype=torch.bool),
+            torch.full((1, SPACE.levels, 1), -1, dtype=torch.int32),
+            torch.zeros(10),
+            torch.zeros(len(catalog.trie.child_code), dtype=torch.bool),
+            torch.tensor(0.0),
+        )
+        answer = recommend(changed, query)
+        leaves = [int(catalog.trie.item_leaf[modality, item.item]) for item in answer.items]
+        assert list(dict.fromkeys(leaves)) == (nodes[0] - catalog.trie.first_leaf).tolist()[: len(set(leaves))]
+        best = answer.items[0].scores[name]
+        assert best == pytest.approx(scores[0, 0].item(), abs=1e-4)
 
 
 def without(excluded: set[str]) -> Catalog:

@@ -8,7 +8,7 @@ from model.generator import Generator, GeneratorConfig
 from model.semantic_ids import IdSpace
 from tests.toys import SIZES, SPACE, random_codes
 from training.alignment import implicit_alignment, two_way_info_nce
-from training.examples import BatchBuilder
+from training.batches import BatchBuilder
 from training.tasks import build_tasks
 
 ITEMS = 8

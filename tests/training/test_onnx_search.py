@@ -13,9 +13,10 @@ from model.cold_start import cold_edges
 from model.errors import BundleError
 from model.exclusions import dead_edges, pack_dead_edges
 from model.generator import Generator, GeneratorConfig
+from model.generator_shape import GeneratorShape
 from model.onnx_metadata import read_metadata
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import TransformerSizes
+from model.transformer_config import TransformerSizes
 from model.trie import build_trie
 from training.onnx_search import Difference, check_search, compare, export_search
 
@@ -76,6 +77,26 @@ def graph(search: ConstrainedBeamSearch, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_graph_takes_what_the_example_was_not(search: ConstrainedBeamSearch, graph: Path, name: str) -> None:
     difference = check_search(search, graph, [case(**OTHERS[name], seed=1)])
+    assert difference.score < 1e-4
+    assert difference.misplaced == 0
+
+
+@pytest.fixture(scope="module")
+def item_search() -> ConstrainedBeamSearch:
+    """A generator of the other shape in all respects."""
+    torch.manual_seed(0)
+    shape = GeneratorShape(position="item", causal=True, softmax="catalog")
+    return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES, shape=shape)).search().eval()
+
+
+def test_the_graph_of_a_causal_generator_takes_what_the_example_was_not(
+    item_search: ConstrainedBeamSearch, tmp_path: Path
+) -> None:
+    """An item has its codes of both modalities there, so that a history has twice the tokens."""
+    path = tmp_path / "generator.onnx"
+    export_search(item_search, case(**EXAMPLE), path, METADATA)
+    cases = [case(**(sizes | {"history": 2 * sizes["history"]}), seed=1) for sizes in OTHERS.values()]
+    difference = check_search(item_search, path, cases)
     assert difference.score < 1e-4
     assert difference.misplaced == 0
 

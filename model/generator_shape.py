@@ -1,0 +1,26 @@
+"""How a generator reads a history and what its probabilities range over."""
+
+from typing import Literal
+
+from model.config import Config
+from model.history_tokens import Position
+
+Softmax = Literal["vocabulary", "catalog"]
+
+
+class GeneratorShape(Config):
+    """How the generator reads a history and what its probabilities range over; the defaults are MACRec's (T5's).
+
+    Attributes:
+        position: what fills a position of the encoder: one "code" of the searched modality, or an "item" with the sum
+            of its codes' embeddings in all modalities.
+        causal: whether a position sees only what came before it. One pass over a sequence of events then trains every
+            next item of it, and a new event leaves the states of those before it as they are.
+        softmax: what a code's probability is normalised over: the whole "vocabulary", or the codes that lead to an item
+            of the "catalog" from the same prefix. With the latter the generator need not learn which IDs exist, and the
+            probabilities of all items add up to one.
+    """
+
+    position: Position = "code"
+    causal: bool = False
+    softmax: Softmax = "vocabulary"

@@ -1,0 +1,199 @@
+"""The layers of the encoder-decoder: attention with T5's relative positions, feed-forward and norm."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.dropout import Dropout, dropout
+from model.transformer_config import TransformerConfig
+
+NORM_EPSILON = 1e-6
+
+
+class RelativePositionBias(nn.Module):
+    """T5's learned bias per head and bucket of the distance between query and key.
+
+    The bucket of a distance is a table of ``max_distance + 1`` integers made once in float64, so that exported graphs
+    and mixed precision cannot move a distance to another bucket.
+    """
+
+    def __init__(self, config: TransformerConfig, bidirectional: bool) -> None:
+        super().__init__()
+        self.max_distance = config.max_distance
+        self.weight = nn.Parameter(torch.empty(config.position_buckets, config.heads))
+        table = _bucket_table(config.position_buckets, config.max_distance, bidirectional)
+        self.register_buffer("bucket", table, persistent=False)
+        nn.init.normal_(self.weight, std=config.d_model**-0.5)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Bias ``(heads, Q, K)`` between positions ``(Q,)`` and ``(K,)`` int64."""
+        distance = keys[None, :] - queries[:, None]
+        bucket = self.bucket[distance.clamp(-self.max_distance, self.max_distance) + self.max_distance]  # type: ignore[index]
+        return F.embedding(bucket, self.weight).permute(2, 0, 1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases or scaling; keys and values come from one projection."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads, self.d_head, self.dropout = config.heads, config.d_head, config.dropout
+        self.query = nn.Linear(config.d_model, config.inner, bias=False)
+        self.key_value = nn.Linear(config.d_model, 2 * config.inner, bias=False)
+        self.output = nn.Linear(config.inner, config.d_model, bias=False)
+        nn.init.normal_(self.query.weight, std=(config.d_model * config.d_head) ** -0.5)
+        nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.output.weight, std=config.inner**-0.5)
+
+    def split(self, x: Tensor) -> Tensor:
+        """``(B, T, inner)`` to ``(B, heads, T, d_head)``."""
+        return x.view(x.shape[0], x.shape[1], self.heads, self.d_head).transpose(1, 2)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of ``(B, T, d_model)``, each ``(B, heads, T, d_head)``."""
+        keys, values = self.key_value(x).chunk(2, dim=-1)
+        return self.split(keys), self.split(values)
+
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """Attention of ``x`` ``(B, T, d_model)`` to keys and values ``(B, heads, K, d_head)``; ``(B, T, d_model)``."""
+        scores = self.split(self.query(x)) @ keys.transpose(2, 3) + bias
+        weights = dropout(F.softmax(scores, dim=-1).to(values.dtype), self.dropout, self.training)
+        mixed = (weights @ values).transpose(1, 2)
+        return self.output(mixed.reshape(x.shape[0], x.shape[1], self.heads * self.d_head))  # type: ignore[no-any-return]
+
+    def attend_own(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """Attention of each beam to its own past.
+
+        Args:
+            x: ``(B, W, d_model)``, one position of each beam.
+            keys: ``(B, W, T, heads, d_head)``, as ``values``.
+            values: the past of each beam and its own position.
+            bias: ``(heads, 1, T)``.
+
+        Returns:
+            ``(B, W, d_model)``.
+        """
+        beams = (x.shape[0], x.shape[1], self.heads, self.d_head)
+        query = self.query(x).view(beams).unsqueeze(2)
+        scores = (query * keys).sum(-1) + bias[:, 0, :].transpose(0, 1)
+        weights = F.softmax(scores, dim=2)
+        mixed = (weights.unsqueeze(-1) * values).sum(2)
+        return self.output(mixed.reshape(x.shape[0], x.shape[1], self.heads * self.d_head))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with ReLU and dropout between them."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.wide = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.narrow = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = Dropout(config.dropout)
+        nn.init.normal_(self.wide.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.narrow.weight, std=config.d_ff**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., d_model)`` to the same shape."""
+        return self.narrow(self.dropout(F.relu(self.wide(x))))  # type: ignore[no-any-return]
+
+
+class RMSNorm(nn.Module):
+    """Division by the root mean square and a learned gain; one node in an exported graph."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., size)`` to the same shape."""
+        return F.rms_norm(x, self.weight.shape, self.weight, NORM_EPSILON)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each behind a norm and a residual."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config)
+        self.feed_forward_norm, self.feed_forward = RMSNorm(config.d_model), FeedForward(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """``(B, S, d_model)`` with a bias ``(B, heads, S, S)``."""
+        normed = self.attention_norm(x)
+        x = x + self.dropout(self.attention.attend(normed, *self.attention.keys_values(normed), bias))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # type: ignore[no-any-return]
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention to the history and feed-forward."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_norm, self.self_attention = RMSNorm(config.d_model), Attention(config)
+        self.cross_norm, self.cross_attention = RMSNorm(config.d_model), Attention(config)
+        self.feed_forward_norm, self.feed_forward = RMSNorm(config.d_model), FeedForward(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, own_bias: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor) -> Tensor:
+        """All positions of several targets of a history at once.
+
+        Args:
+            x: ``(B, T, L, d_model)``; a target's L positions see each other, not those of other targets.
+            own_bias: ``(heads, L, L)``.
+            memory: the layer's cross-attention keys and values.
+            memory_bias: ``(B, 1, T * L, S)``, or 1 in place of ``T * L``.
+        """
+        normed = self.self_norm(x.flatten(0, 1))
+        keys, values = self.self_attention.keys_values(normed)
+        x = x + self.dropout(self.self_attention.attend(normed, keys, values, own_bias)).view_as(x)
+        return self.read_memory(x.flatten(1, 2), memory, memory_bias).view_as(x)
+
+    def step(
+        self, x: Tensor, past: Tensor | None, bias: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One position of each beam.
+
+        Args:
+            x: ``(B, W, d_model)``.
+            past: ``(B, W, T, 2 * inner)`` keys and values of earlier positions, None at the first.
+            bias: ``(heads, 1, T + 1)``.
+            memory: the layer's cross-attention keys and values.
+            memory_bias: ``(B, 1, 1, S)``.
+
+        Returns:
+            The layer's output ``(B, W, d_model)`` and the past with this position ``(B, W, T + 1, 2 * inner)``.
+        """
+        normed = self.self_norm(x)
+        own = self.self_attention.key_value(normed).unsqueeze(2)
+        past = own if past is None else torch.cat([past, own], dim=2)
+        keys, values = past.unflatten(-1, (2, self.self_attention.heads, self.self_attention.d_head)).unbind(3)
+        x = x + self.self_attention.attend_own(normed, keys, values, bias)
+        return self.read_memory(x, memory, memory_bias), past
+
+    def read_memory(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor) -> Tensor:
+        """Cross-attention and feed-forward of ``(B, T, d_model)``; the T positions or beams share the memory."""
+        x = x + self.dropout(self.cross_attention.attend(self.cross_norm(x), *memory, memory_bias))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # type: ignore[no-any-return]
+
+
+def _bucket_table(buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
+    """Bucket ``(2 * max_distance + 1,)`` int64 of each distance key - query from -max_distance on (T5, section 2.1)."""
+    distances = range(-max_distance, max_distance + 1)
+    return torch.tensor([_bucket(distance, buckets, max_distance, bidirectional) for distance in distances])
+
+
+def _bucket(distance: int, buckets: int, max_distance: int, bidirectional: bool) -> int:
+    """T5's bucket of one distance: exact when near, logarithmic when far; a causal stack never looks ahead."""
+    if bidirectional:
+        buckets //= 2
+        offset, distance = (buckets if distance > 0 else 0), abs(distance)
+    else:
+        offset, distance = 0, max(-distance, 0)
+    exact = buckets // 2
+    if distance < exact:
+        return offset + distance
+    far = math.log(distance / exact) / math.log(max_distance / exact) * (buckets - exact)
+    return offset + min(exact + int(far), buckets - 1)
