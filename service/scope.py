@@ -1,8 +1,9 @@
-"""Where one request may look: the catalog's trie with a filter and exclusions, or the small trie of an allow list.
+"""Where one request may look in the catalog's trie: what a filter and exclusions leave, or an allow list.
 
 Both give exactly the search over a trie of the allowed items alone. A filter is a mask that many requests share; a
-request's own exclusions are dead edges; an allow list becomes a trie of its own, less everything that is forbidden, so
-that its cost follows the list and not the catalog.
+request's own exclusions are dead edges; an allow list, less everything that is forbidden, marks the edges that lead to
+its items in a mask that is otherwise untouched memory, so that its cost follows the list and not the catalog. The trie
+is the catalog's in each case: no item's score depends on how a request says what it allows.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.allowed import Allowed
+from model.allowed import Allowed, edges_to
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
 from model.string_index import NO_ROW
-from model.trie import Trie, build_trie
-from model.trie_part import edges_of_part
+from model.trie import Trie
 from service.diversity import Groups
 from service.engine import TrieInputs
 from service.filter_cache import NO_GROUPS, FilterCache, Restriction
@@ -56,7 +56,7 @@ class Scope(Protocol):
         """What the search must not follow, ``(B, L, X)``, one row for each modality."""
 
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which of ``items`` ``(n,)``, all on leaves of the trie, may come back."""
+        """Which of ``items`` ``(n,)``, all on leaves that the search found, may come back."""
 
     def without(self, items: Sequence[int], groups: Groups) -> "Scope":
         """The scope less some items and the full groups."""
@@ -157,29 +157,20 @@ class ListScope:
     Attributes:
         snapshot: model and catalog.
         items: ``(n,)`` that may come back, by popularity, equals by id.
-        cold: whether the search asks which edges lead to no trained item of the whole catalog: only that for new items
-            does.
     """
 
     snapshot: Snapshot
     items: Items
-    cold: bool = False
 
-    @cached_property
+    @property
     def trie(self) -> Trie:
         """See :class:`Scope`."""
-        catalog = self.snapshot.catalog
-        codes = [catalog.codes(modality, self.items) for modality in range(len(catalog.space.modalities))]
-        trie = build_trie(np.stack(codes))
-        return replace(trie, leaf_item=self.items[trie.leaf_item].astype(np.int32))
+        return self.snapshot.catalog.trie
 
     @cached_property
     def inputs(self) -> TrieInputs:
         """See :class:`Scope`."""
-        cold = np.zeros(len(self.trie.child_code), dtype=np.bool_)
-        if self.cold:
-            cold = edges_of_part(self.trie, self.snapshot.catalog.trie, self.snapshot.trie.edge_cold)
-        return self.snapshot.engine.place(self.trie, cold)
+        return self.snapshot.engine.restrict(self.snapshot.trie, edges_to(self.trie, self.items))
 
     @property
     def reachable(self) -> int:
@@ -197,11 +188,19 @@ class ListScope:
 
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """See :class:`Scope`."""
-        return np.ones(len(items), dtype=np.bool_)
+        kept: NDArray[np.bool_] = self._listed[items]
+        return kept
+
+    @cached_property
+    def _listed(self) -> NDArray[np.bool_]:
+        """Which items ``(N,)`` are in the list; fresh zeros cost nothing where nobody looks."""
+        listed = np.zeros(len(self.snapshot.catalog), dtype=np.bool_)
+        listed[self.items] = True
+        return listed
 
     def new_items(self) -> "ListScope":
         """See :class:`Scope`."""
-        return replace(self, items=self.items[~self.snapshot.catalog.trained[self.items]], cold=True)
+        return replace(self, items=self.items[~self.snapshot.catalog.trained[self.items]])
 
     def without(self, items: Sequence[int], groups: Groups) -> "ListScope":
         """See :class:`Scope`."""
