@@ -72,7 +72,7 @@ def test_unavailable_items_are_left_out_unless_the_filter_speaks_of_availability
     assert allowed({"any": [{"available": True}, {"category": "boots"}]}, available) == [0, 1, 3]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     items=st.lists(st.tuples(cases.metadata, st.booleans()), min_size=1, max_size=8),
     rule=cases.filters,

@@ -29,7 +29,7 @@ from tests.bundles import SPACE, SPACE_HASH, random_generator
 from tests.naive_rules import Naive
 
 TIE = 1e-5
-CASES = settings(max_examples=400, deadline=None, derandomize=True)
+CASES = settings(max_examples=500, deadline=None, derandomize=True)
 SOME_CASES = settings(max_examples=100, deadline=None, derandomize=True)
 WEIGHTS = [{"text": 1.0, "image": 1.0}, {"text": 1.0}, {"image": 0.5}, {"text": 2.0, "image": 0.5}]
 
