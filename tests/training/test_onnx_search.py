@@ -18,7 +18,7 @@ from model.onnx_metadata import read_metadata
 from model.semantic_ids import PAD, IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
-from training.onnx_search import Difference, check_search, compare, export_search
+from training.onnx_search import Difference, Found, check_search, compare, export_search
 
 SPACE = IdSpace(("text", "image"), levels=3, codes=9)
 SIZES = TransformerSizes(d_model=16, d_ff=24, heads=2, d_head=8, encoder_layers=1, decoder_layers=2)
@@ -125,6 +125,16 @@ def test_exclusions_matter_on_the_example(search: ConstrainedBeamSearch) -> None
     with torch.no_grad():
         free, bound = (search(*case(**{**EXAMPLE, "excluded": count}))[0] for count in (0, 30))
     assert not torch.equal(free, bound)
+
+
+def test_equals_on_both_sides_of_a_cut_may_replace_each_other() -> None:
+    """Node 9 lost its place at an earlier level by rounding alone: it is no error only if its score is that of 5."""
+    nodes, scores = np.array([[4, 5, 6]]), np.array([[-1.0, -2.0, -3.0]], dtype=np.float32)
+    other = np.array([[4, 9, 6]])
+    assert compare(nodes, scores, other, scores).misplaced == 1
+    for score, misplaced in ((-2.0, 0), (-2.1, 1)):
+        wider = Found(np.array([[4, 5, 9, 6]]), np.array([[-1.0, -2.0, score, -3.0]], dtype=np.float32))
+        assert compare(nodes, scores, other, scores, wider).misplaced == misplaced
 
 
 def test_every_case_counts_towards_the_difference(search: ConstrainedBeamSearch, graph: Path) -> None:
