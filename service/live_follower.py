@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from model.adoption import adopt
 from model.bundle import Bundle
 from model.catalog import Catalog
-from model.errors import LiveLogError, RegistryError
+from model.errors import BundleError, LiveLogError, RegistryError
 from model.item_encoder import ItemEncoder
 from model.live_catalog import LiveCatalog
 from model.live_log import LiveItem, LiveLog, read_all
@@ -58,6 +58,7 @@ class LiveFollower:
         self._swap = threading.Lock()
         self._encoders: dict[str, ItemEncoder | None] = {}
         self._encoders_lock = threading.Lock()
+        self._warmed = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live")
         self._closed = False
         self._applied = asyncio.Condition()
@@ -128,6 +129,7 @@ class LiveFollower:
         if snapshot is None or self._closed:
             time.sleep(0.01)
             return False
+        self._warm(snapshot.bundle)
         catalog = snapshot.catalog
         changes = self._log.changes(catalog.sequence, catalog.space_hash, WAIT)
         if changes.lost and catalog.sequence > catalog.base.live_seq:
@@ -138,6 +140,16 @@ class LiveFollower:
         if not changes.items and changes.sequence == catalog.sequence:
             return False
         return self._fold(changes.sequence, changes.items, catalog)
+
+    def _warm(self, bundle: Bundle) -> None:
+        """Loads a bundle's encoder before the first new item needs it, which would wait for the files' hashes too."""
+        if self._warmed == bundle.version:
+            return
+        self._warmed = bundle.version
+        try:
+            self.encoder(bundle)
+        except BundleError as error:
+            log.warning("new items cannot be given IDs", extra={"reason": str(error)})
 
     def _fold(self, sequence: int, items: list[LiveItem], catalog: LiveCatalog) -> bool:
         """Serves the catalog with changes, unless the loader has replaced it since they were read."""
