@@ -67,9 +67,12 @@ def edges_to(trie: Trie, items: NDArray[np.integer]) -> NDArray[np.bool_]:
     """
     # Memory that is handed out zeroed is not touched before somebody reads or writes there.
     edges = np.zeros(len(trie.child_code), dtype=np.bool_)
-    nodes = trie.first_leaf + np.unique(trie.item_leaf[:, items]).astype(np.int64)
-    for _ in range(trie.levels + 1):
+    nodes = trie.first_leaf + trie.item_leaf[:, items].ravel().astype(np.int64)
+    edges[nodes - 1] = True
+    for depth in range(trie.levels, 0, -1):
+        nodes = trie.parents(nodes)
         edges[nodes - 1] = True
-        parents = trie.parents(nodes)
-        nodes = parents[np.flatnonzero(np.diff(parents, prepend=-1))]
+        first, end = int(trie.depth_start[depth]), int(trie.depth_start[depth + 1])
+        if end - first < len(nodes):  # many of them are the same
+            nodes = first + np.flatnonzero(edges[first - 1 : end - 1])
     return edges

@@ -13,11 +13,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.bit_rank import BitRank
 from model.errors import BundleError
 from model.radix import stable_order
 
 BITS_PER_CODE = 8
 MAX_LEVELS = 8
+MANY_NODES = 4096
+"""Nodes whose parents are worth a pass over the trie, once, after which they are counted rather than searched for."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,16 @@ class Trie:
         return self.leaf_item[self.leaf_start[leaf] : self.leaf_start[leaf + 1]]
 
     def parents(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The parent of each node ``(n,)``; every node but the super-root has one."""
+        """The parent of each node ``(n,)``; every node but the super-root has one, and the trie holds an item."""
+        if len(nodes) > MANY_NODES:
+            return self._first_edges.count(nodes - 1) - 1
         edges = (nodes - 1).astype(self.child_start.dtype)  # of another type, numpy would convert the whole trie first
         return np.searchsorted(self.child_start, edges, side="right").astype(np.int64) - 1
+
+    @cached_property
+    def _first_edges(self) -> BitRank:
+        """The first edge of each internal node: as many are at or before an edge as nodes up to its owner."""
+        return BitRank.of(self.child_start[:-1], len(self.child_code))
 
     def leaf_ranges(self, nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First leaf and one past the last leaf below each node ``(n,)``; the nodes must be of one depth."""

@@ -156,7 +156,7 @@ class ListScope:
 
     Attributes:
         snapshot: model and catalog.
-        items: ``(n,)`` that may come back, by popularity, equals by id.
+        items: ``(n,)`` that may come back, ascending.
     """
 
     snapshot: Snapshot
@@ -177,10 +177,10 @@ class ListScope:
         """See :class:`Scope`."""
         return len(self.items)
 
-    @property
+    @cached_property
     def popular(self) -> Sequence[NDArray[np.integer]]:
         """See :class:`Scope`."""
-        return (self.items,)
+        return (self.snapshot.catalog.by_rank(self.items),)
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """See :class:`Scope`."""
@@ -214,19 +214,20 @@ def excluded_items(catalog: LiveCatalog, query: Query, history: Items) -> Items:
 
 
 def listed_items(catalog: LiveCatalog, query: Query, allow: Sequence[str], excluded: Items) -> tuple[Items, int]:
-    """The items of an allow list that the filter and the exclusions leave, by popularity; and how many are unknown."""
-    rows = np.sort(catalog.find_rows(allow))
+    """The items of an allow list that the filter and the exclusions leave, ascending; and how many are unknown."""
+    found = catalog.find_rows(allow)
+    rows = np.sort(found.astype(np.int32))  # half as wide, and sorted in half the time
     known = rows[(rows != NO_ROW) & (np.diff(rows, prepend=NO_ROW) > 0)]
     known = known[~(_in_sorted(known, excluded) | catalog.deleted[known])]
     allowed = catalog.allowed_items(query.filter, known)
     if allowed is not None:
         known = known[allowed]
-    return catalog.by_rank(known), int((rows == NO_ROW).sum())
+    return known.astype(np.int64), int((rows == NO_ROW).sum())
 
 
-def _in_sorted(items: Items, few: Items) -> NDArray[np.bool_]:
+def _in_sorted(items: NDArray[np.integer], few: Items) -> NDArray[np.bool_]:
     """Which of ``items`` ``(n,)``, ascending and distinct, are among others, at a cost that follows the others."""
     found = np.zeros(len(items) + 1, dtype=np.bool_)
-    places = np.searchsorted(items, few)
+    places = np.searchsorted(items, few.astype(items.dtype))
     found[places[few == np.append(items, NO_ROW)[places]]] = True
     return found[:-1]

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from model.errors import BundleError
-from model.trie import Trie, build_trie, check_numbers
+from model.trie import MANY_NODES, Trie, build_trie, check_numbers
 
 codes_arrays = st.tuples(
     st.integers(1, 3), st.integers(1, 40), st.integers(1, 5), st.sampled_from([1, 2, 3, 256])
@@ -52,6 +52,7 @@ def test_nodes_know_their_parents_and_leaf_ranges(codes: NDArray[np.uint8]) -> N
     for node in range(trie.first_leaf):
         children = np.arange(trie.child_start[node], trie.child_start[node + 1], dtype=np.int64) + 1
         assert (trie.parents(children) == node).all()
+        assert (trie.parents(np.resize(children, MANY_NODES + 1)) == node).all()
         low, high = trie.leaf_ranges(np.array([node]))
         child_low, child_high = trie.leaf_ranges(children)
         assert (low[0], high[0]) == (child_low[0], child_high[-1])
