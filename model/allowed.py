@@ -56,23 +56,3 @@ def allowed_edges(trie: Trie, items: NDArray[np.bool_]) -> NDArray[np.bool_]:
         parents = slice(int(trie.depth_start[depth - 1]), first + 1)
         before = before[trie.child_start[parents] + 1 - first]
     return edges
-
-
-def edges_to(trie: Trie, items: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """``(E,)`` bool: whether an edge leads to one of a few items, at a cost that follows their number.
-
-    Args:
-        trie: the catalog's trie.
-        items: ``(n,)`` item indices, all of which stand in the trie.
-    """
-    # Memory that is handed out zeroed is not touched before somebody reads or writes there.
-    edges = np.zeros(len(trie.child_code), dtype=np.bool_)
-    nodes = trie.first_leaf + trie.item_leaf[:, items].ravel().astype(np.int64)
-    edges[nodes - 1] = True
-    for depth in range(trie.levels, 0, -1):
-        nodes = trie.parents(nodes)
-        edges[nodes - 1] = True
-        first, end = int(trie.depth_start[depth]), int(trie.depth_start[depth + 1])
-        if end - first < len(nodes):  # many of them are the same
-            nodes = first + np.flatnonzero(edges[first - 1 : end - 1])
-    return edges

@@ -19,7 +19,7 @@ from model.radix import stable_order
 
 BITS_PER_CODE = 8
 MAX_LEVELS = 8
-MANY_NODES = 4096
+MANY_NODES = 512
 """Nodes whose parents are worth a pass over the trie, once, after which they are counted rather than searched for."""
 
 

@@ -2,7 +2,7 @@
 
 Both give exactly the search over a trie of the allowed items alone. A filter is a mask that many requests share; a
 request's own exclusions are dead edges; an allow list, less everything that is forbidden, marks the edges that lead to
-its items in a mask that is otherwise untouched memory, so that its cost follows the list and not the catalog. The trie
+its items in a mask that lists take turns with, so that its cost follows the list and not the catalog. The trie
 is the catalog's in each case: no item's score depends on how a request says what it allows.
 """
 
@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.allowed import Allowed, edges_to
+from model.allowed import Allowed
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
@@ -170,7 +170,8 @@ class ListScope:
     @cached_property
     def inputs(self) -> TrieInputs:
         """See :class:`Scope`."""
-        return self.snapshot.engine.restrict(self.snapshot.trie, edges_to(self.trie, self.items))
+        edges = self.snapshot.edge_masks.lend(self.items, self)
+        return self.snapshot.engine.restrict(self.snapshot.trie, edges)
 
     @property
     def reachable(self) -> int:
@@ -188,15 +189,9 @@ class ListScope:
 
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """See :class:`Scope`."""
-        kept: NDArray[np.bool_] = self._listed[items]
+        places = np.searchsorted(self.items, items.astype(self.items.dtype))
+        kept: NDArray[np.bool_] = np.append(self.items, NO_ROW)[places] == items
         return kept
-
-    @cached_property
-    def _listed(self) -> NDArray[np.bool_]:
-        """Which items ``(N,)`` are in the list; fresh zeros cost nothing where nobody looks."""
-        listed = np.zeros(len(self.snapshot.catalog), dtype=np.bool_)
-        listed[self.items] = True
-        return listed
 
     def new_items(self) -> "ListScope":
         """See :class:`Scope`."""

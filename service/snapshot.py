@@ -5,10 +5,12 @@ A request takes the snapshot once and keeps it. A newer one replaces it between 
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
+from model.edge_masks import EdgeMasks
 from model.errors import BundleError
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
@@ -35,6 +37,11 @@ class Snapshot:
         if catalog.trie is self.catalog.trie:
             return replace(self, catalog=catalog)
         return replace(self, catalog=catalog, trie=self.engine.prepare(catalog.trie, catalog.trained))
+
+    @cached_property
+    def edge_masks(self) -> EdgeMasks:
+        """For allow lists."""
+        return EdgeMasks(self.catalog.trie)
 
     @property
     def manifest(self) -> Manifest:
