@@ -92,6 +92,11 @@ class LiveFollower:
                 self._encoders = {bundle.version: ItemEncoder.load(bundle)}
             return self._encoders[bundle.version]
 
+    @property
+    def encoder_loaded(self) -> bool:
+        """Whether a new item would wait for no file."""
+        return bool(self._encoders)
+
     async def run(self) -> None:
         """Follows for as long as the service runs."""
         while not self._closed:

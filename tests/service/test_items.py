@@ -16,7 +16,7 @@ from model.item_encoder import ItemEncoder
 from tests.bundles import ITEMS, item_id, random_codes
 from tests.live_bundles import TEXT_DIM, inputs_of, picture
 from tests.servers import start_valkey
-from tests.serving import Start, metric, until
+from tests.serving import Start, metric, service_of, until
 
 KEY = {"X-API-Key": "secret"}
 
@@ -208,18 +208,26 @@ def test_without_encoders_known_items_change_and_new_ones_are_refused(start: Sta
     assert similar[0]["distance"] is None
 
 
-def test_a_bundle_that_was_replaced_under_a_running_service_places_no_new_items(
+def test_new_items_get_the_served_models_codes_though_its_bundle_was_replaced(
     start: Start, live_bundle: Path, retrained_bundle: Path, tmp_path: Path
 ) -> None:
     """A training writes its bundle where the served one was: its codes mean nothing to the model that is served."""
     bundle = tmp_path / "bundle"
     shutil.copytree(live_bundle, bundle)
     client = start(bundle=bundle)
+    follower = service_of(client).follower
+    until(lambda: follower.encoder_loaded)
     shutil.rmtree(bundle)
     shutil.copytree(retrained_bundle, bundle)
-    refused = client.put("/items/new", json=body_of(1))
-    assert (refused.status_code, refused.json()["type"]) == (409, "urn:macrec:problem:no-encoder")
-    assert str(bundle) in refused.json()["detail"]
+    put = client.put("/items/new", json=body_of(1))
+    assert put.status_code == 200
+    served = Bundle.load(live_bundle)
+    encoder = ItemEncoder.load(served)
+    assert encoder is not None
+    latents, base = encoder.encode([inputs_of(1)]).latents, served.catalog().codes
+    for part, name in enumerate(("text", "image")):
+        expected = assign(latents[part], encoder.codebooks[part], base[part]).codes[0].tolist()
+        assert put.json()["semantic_ids"][name] == expected
 
 
 def test_writing_needs_the_key(start: Start, live_bundle: Path) -> None:
