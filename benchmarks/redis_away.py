@@ -13,64 +13,25 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
-from redis import Redis
 
 from benchmarks.generated_bundle import item_id, write_generated_bundle
 from benchmarks.server_process import serving
-from tests.servers import Valkey, start_valkey
-from tests.slow_proxy import SlowProxy, slow_proxy
+from tests.faults import Fault, dead, full, late, locked_out, silent
+from tests.servers import start_valkey
+from tests.slow_proxy import slow_proxy
 
 USERS = 50
 LATE = 0.5
-Fault = Callable[[Valkey, SlowProxy], AbstractContextManager[None]]
-
-
-@contextmanager
-def dead(valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """Nobody listens."""
-    valkey.kill()
-    yield
-    valkey.start()
-
-
-@contextmanager
-def silent(valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """Connections stay open and nothing is answered."""
-    valkey.pause()
-    yield
-    valkey.resume()
-
-
-@contextmanager
-def slow(_: Valkey, proxy: SlowProxy) -> Iterator[None]:
-    """Every answer is late."""
-    proxy.delay = LATE
-    yield
-    proxy.delay = 0.0
-
-
-@contextmanager
-def configured(name: str, value: str, back: str, valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """Another setting, which connections that are open already find too."""
-    with Redis.from_url(valkey.url, single_connection_client=True) as client:
-        client.config_set(name, value)
-        client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
-        yield
-        client.config_set(name, back)
-
-
 FAULTS: dict[str, Fault] = {
     "dead": dead,
     "silent": silent,
-    "slow": slow,
-    "wrong_password": partial(configured, "requirepass", "changed", ""),
-    "full": partial(configured, "maxmemory", "1", "0"),
+    "slow": late(LATE),
+    "wrong_password": locked_out,
+    "full": full,
 }
 
 

@@ -62,7 +62,7 @@ class Trainer:
         )
         self.generator = Generator(generator).to(self.device)
         self.optimizer = self._optimizer()
-        self.average = self._average() if config.average else None
+        self.average = self._averaged() if config.average else None
         self.builder = self._builder()
         self.epochs = Epochs(config, data.split, self.tasks, len(data.codes[0]), self.builder)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
@@ -137,7 +137,7 @@ class Trainer:
             self.average.update_parameters(self.generator)
         return torch.stack([loss, token_loss, implicit, padding_share(batch.tokens)]).detach().float()
 
-    def _average(self) -> AveragedModel:
+    def _averaged(self) -> AveragedModel:
         """A moving average of the weights, updated after every step."""
         update = get_ema_multi_avg_fn(self.config.average)  # type: ignore[no-untyped-call]
         return AveragedModel(self.generator, multi_avg_fn=update)

@@ -1,7 +1,6 @@
 """What breaks in the registry does not break answers: the last good state is served, marked, and soon made up for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,49 +12,16 @@ from model.redis_store import CHUNK, POINTER_SECONDS
 from model.registry import open_registry
 from model.release import VersionKey
 from tests.bundles import build_catalog, item_id, write_retrained_bundle
+from tests.faults import Fault, dead, late, locked_out, silent
 from tests.killed_publisher import commands_of_a_publication, publish_and_kill
 from tests.publishing import POLL, publish, publish_bundle, version_of, versions_of
-from tests.servers import Valkey, start_valkey
+from tests.servers import start_valkey
 from tests.serving import Start, metric, until
-from tests.slow_proxy import SlowProxy, slow_proxy
+from tests.slow_proxy import slow_proxy
 
-Fault = Callable[[Valkey, SlowProxy], AbstractContextManager[None]]
 FAILED = 'macrec_catalog_swaps_total{result="failed"}'
 SWAPPED = 'macrec_catalog_swaps_total{result="swapped"}'
-
-
-@contextmanager
-def dead(valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """Nobody listens."""
-    valkey.kill()
-    yield
-    valkey.start()
-
-
-@contextmanager
-def silent(valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """Connections are accepted and nothing is ever answered."""
-    valkey.pause()
-    yield
-    valkey.resume()
-
-
-@contextmanager
-def slow(_: Valkey, proxy: SlowProxy) -> Iterator[None]:
-    """Every answer takes longer than anybody waits."""
-    proxy.delay = POINTER_SECONDS * 1.5
-    yield
-    proxy.delay = 0.0
-
-
-@contextmanager
-def locked_out(valkey: Valkey, _: SlowProxy) -> Iterator[None]:
-    """The password is another one."""
-    with Redis.from_url(valkey.url, single_connection_client=True) as client:
-        client.config_set("requirepass", "changed")
-        client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
-        yield
-        client.config_set("requirepass", "")
+TOO_LATE = late(POINTER_SECONDS * 1.5)  # longer than anybody waits
 
 
 def degraded(client: TestClient) -> list[str]:
@@ -66,7 +32,7 @@ def degraded(client: TestClient) -> list[str]:
     return missing
 
 
-@pytest.mark.parametrize("fault", [dead, silent, slow, locked_out])
+@pytest.mark.parametrize("fault", [dead, silent, TOO_LATE, locked_out])
 def test_without_the_registry_answers_go_on_marked_and_the_service_soon_catches_up(
     fault: Fault, start: Start, bundle: Path, tmp_path: Path
 ) -> None:

@@ -8,31 +8,14 @@ from hypothesis import strategies as st
 
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import PAD, PROMPT_LENGTH, IdSpace
+from tests.toy_examples import ITEMS, TASKS, build, sequences_of_users, triples
 from tests.toys import SPACE, interactions_of, random_codes
 from training.batches import BatchBuilder, batches_of, padding_share
-from training.examples import Examples, build_examples, build_windows
+from training.examples import build_examples, build_windows
 from training.split import Split
 from training.tasks import Task, build_tasks
 
-ITEMS = 10
 CPU = torch.device("cpu")
-TASKS = build_tasks(SPACE, explicit="all")
-
-Triple = tuple[int, tuple[int, ...], int, int]  # task, history, target, user
-
-sequences_of_users = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=6)
-
-
-def triples(examples: Examples) -> list[Triple]:
-    columns = (examples.task, examples.start, examples.length, examples.target, examples.user)
-    return [
-        (task, tuple(examples.items[start : start + length].tolist()), target, user)
-        for task, start, length, target, user in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-
-
-def build(sequences: list[list[int]], max_history: int = 4) -> Examples:
-    return build_examples(TASKS, Split(interactions_of(sequences)), ITEMS, max_history)
 
 
 def builder(space: IdSpace = SPACE, tasks: list[Task] = TASKS) -> BatchBuilder:

@@ -4,17 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.toys import SPACE, interactions_of
-from training.examples import NO_USER, Examples, build_examples
+from tests.toy_examples import ITEMS, TASKS, Triple, build, sequences_of_users, triples
+from tests.toys import interactions_of
+from training.examples import NO_USER, build_examples
 from training.split import Split
-from training.tasks import Task, build_tasks
-
-ITEMS = 10
-CPU = torch.device("cpu")
-TASKS = build_tasks(SPACE, explicit="all")
-Triple = tuple[int, tuple[int, ...], int, int]  # task, history, target, user
-
-sequences_of_users = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=6)
+from training.tasks import Task
 
 
 def naive(sequences: list[list[int]], tasks: list[Task], max_history: int) -> list[Triple]:
@@ -30,18 +24,6 @@ def naive(sequences: list[list[int]], tasks: list[Task], max_history: int) -> li
                 history = tuple(trained[:position][-max_history:])
                 found.append((index, history, trained[position], user))
     return found
-
-
-def triples(examples: Examples) -> list[Triple]:
-    columns = (examples.task, examples.start, examples.length, examples.target, examples.user)
-    return [
-        (task, tuple(examples.items[start : start + length].tolist()), target, user)
-        for task, start, length, target, user in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-
-
-def build(sequences: list[list[int]], max_history: int = 4) -> Examples:
-    return build_examples(TASKS, Split(interactions_of(sequences)), ITEMS, max_history)
 
 
 @given(sequences_of_users, st.integers(1, 10))
