@@ -125,9 +125,9 @@ def _trained_ids(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> 
     return [
         Stage(
             "embed",
-            _json(config.embed),
+            _json(config.embed) + _json(config.split),
             ("prepare",),
-            lambda to: embed.run(config.embed, folders["prepare"], data, to),
+            lambda to: embed.run(config.embed, config.split, folders["prepare"], data, to),
             reads_data=True,
         ),
         Stage(

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from model.config import Config
+from training.embeddings.cooccurrence import CooccurrenceSource
 from training.embeddings.fit_imputation import ImputationConfig
 from training.embeddings.hub_image import ClipSource
 from training.embeddings.hub_text import SentenceTransformersSource
@@ -13,7 +14,7 @@ from training.embeddings.offline_text import TfidfSource
 from training.embeddings.precomputed import PrecomputedSource
 
 Source = Annotated[
-    PrecomputedSource | TfidfSource | PictureSource | SentenceTransformersSource | ClipSource,
+    PrecomputedSource | TfidfSource | PictureSource | SentenceTransformersSource | ClipSource | CooccurrenceSource,
     Field(discriminator="kind"),
 ]
 ModalityName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]  # it names files

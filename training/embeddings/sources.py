@@ -1,6 +1,6 @@
 """What every source of embeddings shares: the settings, and what it may read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from model.config import Config
 from training.devices import Device
 from training.embeddings.rows import OnBad
 from training.items import Item
+from training.split import Split
 
 
 class SourceConfig(Config):
@@ -50,11 +51,19 @@ class HubConfig(SourceConfig):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a source reads: the N items and the data folder; and ``work``, a folder to take up broken-off work from."""
+    """What a source reads.
+
+    Attributes:
+        items: the N items.
+        data: the user's folder.
+        work: a folder to take up broken-off work from.
+        read_split: reads the items' events, and which of them train.
+    """
 
     items: Sequence[Item]
     data: Path
     work: Path
+    read_split: Callable[[], Split]
 
     def text_rows(self, rows: range) -> list[int]:
         """The rows whose items have any text."""

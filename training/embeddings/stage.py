@@ -14,6 +14,7 @@ from model.encoders import save_encoder
 from model.errors import DataError
 from training.embeddings.chunks import claim
 from training.embeddings.config import EmbeddingsConfig, Source
+from training.embeddings.cooccurrence import embed_cooccurrence
 from training.embeddings.fit_imputation import MapReport, fit_imputer
 from training.embeddings.hub_image import embed_clip
 from training.embeddings.hub_text import embed_sentences
@@ -22,7 +23,9 @@ from training.embeddings.offline_text import embed_tfidf
 from training.embeddings.precomputed import embed_precomputed
 from training.embeddings.rows import Embedded
 from training.embeddings.sources import Inputs
+from training.interactions import Interactions
 from training.items import Item, read_items
+from training.split import Split, SplitConfig
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ _EMBED: dict[str, Callable[[Any, Inputs], Embedded]] = {
     "picture": embed_pictures,
     "sentence-transformers": embed_sentences,
     "clip": embed_clip,
+    "cooccurrence": embed_cooccurrence,
 }
 
 
@@ -43,23 +47,28 @@ class _Modality(NamedTuple):
     seconds: float
 
 
-def run(config: EmbeddingsConfig, prepare: Path, data: Path, out: Path) -> None:
+def run(config: EmbeddingsConfig, split: SplitConfig, prepare: Path, data: Path, out: Path) -> None:
     """Writes the embeddings of the items in ``prepare`` to ``out``.
 
     For each modality <modality>.npy ``(N, d)`` float32 without gaps, <modality>.present.npy ``(N,)`` bool, which tells
     the rows that were not imputed, and encoders/<modality>/; then imputation.safetensors and report.json. ``data`` is
-    the user's folder with images and precomputed embeddings. A run that was killed goes on where it was.
+    the user's folder with images and precomputed embeddings; ``split`` says which events train. A run that was killed
+    goes on where it was.
 
     Raises:
         ConfigError: for settings or models that cannot be used.
         DataError: for embeddings, texts or images that break the rules.
     """
+
+    def read_split() -> Split:
+        return Split(Interactions.load(prepare / "interactions.npz"), split.test_events)
+
     items_file = prepare / "items.jsonl"
     items, items_bytes = read_items(items_file), items_file.read_bytes()
     modalities: dict[str, _Modality] = {}
     for name, source in config.modalities.items():
         work = claim(out / UNFINISHED / name, source.model_dump_json().encode(), items_bytes)
-        modalities[name] = _embed(name, source, Inputs(items, data, work))
+        modalities[name] = _embed(name, source, Inputs(items, data, work, read_split))
     values = {name: modality.embedded.rows.values for name, modality in modalities.items()}
     present = {name: modality.embedded.present for name, modality in modalities.items()}
     imputer, maps = fit_imputer(config.imputation, values, present)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.toys import interactions_of
 from training.embeddings.sources import Inputs
 from training.items import Item
+from training.split import Split
 
 COLOURS = ("red", "green", "blue", "orange")
 NOUNS = ("guitar", "piano", "гитара", "弦楽器")
@@ -44,5 +46,6 @@ def data(tmp_path: Path, items: list[Item]) -> Path:
 
 @pytest.fixture
 def inputs(tmp_path: Path, items: list[Item], data: Path) -> Callable[[str], Inputs]:
-    """Inputs with a work folder of the given name."""
-    return lambda name: Inputs(items, data, tmp_path / "work" / name)
+    """Inputs with a work folder of the given name, and two users who met all items but the last in order."""
+    everything = interactions_of([range(59), range(59)])
+    return lambda name: Inputs(items, data, tmp_path / "work" / name, lambda: Split(everything))

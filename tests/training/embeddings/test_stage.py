@@ -19,6 +19,7 @@ from training.embeddings import EmbeddingsConfig, offline_image, run
 from training.images import open_images
 from training.items import Item, write_items
 from training.readers.item_rows import read_item_rows
+from training.split import SplitConfig
 
 CONFIG = EmbeddingsConfig.model_validate(
     {"modalities": {"text": {"kind": "tfidf", "dim": 6}, "image": {"kind": "picture", "dim": 5}}}
@@ -37,7 +38,7 @@ def prepare(tmp_path: Path, items: list[Item]) -> Path:
 @pytest.fixture
 def out(tmp_path: Path, prepare: Path, data: Path) -> Path:
     """The folder of a finished run."""
-    run(CONFIG, prepare, data, tmp_path / "out")
+    run(CONFIG, SplitConfig(), prepare, data, tmp_path / "out")
     return tmp_path / "out"
 
 
@@ -87,14 +88,14 @@ def test_the_report_counts_what_is_there_and_what_is_not(out: Path) -> None:
 
 def test_skipped_items_are_named_in_the_report(prepare: Path, data: Path, tmp_path: Path) -> None:
     (data / "images/i7.png").write_bytes(b"no picture")
-    run(CONFIG, prepare, data, tmp_path / "out")
+    run(CONFIG, SplitConfig(), prepare, data, tmp_path / "out")
     image = json.loads((tmp_path / "out/report.json").read_text())["modalities"]["image"]
     assert (image["present"], image["absent"], image["skipped"]) == (46, 13, 1)
     assert "does not decode" in image["first_skipped"]["i7"]
 
 
 def test_a_second_run_writes_the_same_bytes(out: Path, prepare: Path, data: Path, tmp_path: Path) -> None:
-    run(CONFIG, prepare, data, tmp_path / "again")
+    run(CONFIG, SplitConfig(), prepare, data, tmp_path / "again")
     assert files(tmp_path / "again") == files(out)
 
 
@@ -105,6 +106,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(
 import os, sys
 from pathlib import Path
 from training.embeddings import EmbeddingsConfig, offline_image, run
+from training.split import SplitConfig
 prepare, data, out = map(Path, sys.argv[2:])
 described, features = [], offline_image.features
 def killed(image):
@@ -113,7 +115,7 @@ def killed(image):
         os.kill(os.getpid(), 9)
     return features(image)
 offline_image.CHUNK, offline_image.features = 8, killed
-run(EmbeddingsConfig.model_validate_json(sys.argv[1]), prepare, data, out)
+run(EmbeddingsConfig.model_validate_json(sys.argv[1]), SplitConfig(), prepare, data, out)
 """
     killed = tmp_path / "killed"
     arguments = [CONFIG.model_dump_json(), str(prepare), str(data), str(killed)]
@@ -122,7 +124,7 @@ run(EmbeddingsConfig.model_validate_json(sys.argv[1]), prepare, data, out)
     assert done.returncode == -9
     assert len(list((killed / "unfinished/image").glob("*.npz"))) >= 3
     monkeypatch.setattr(offline_image, "CHUNK", 8)
-    run(CONFIG, prepare, data, killed)
+    run(CONFIG, SplitConfig(), prepare, data, killed)
     assert files(killed) == files(out)
 
 
@@ -132,13 +134,13 @@ def test_work_on_other_items_is_not_taken_up(items: list[Item], prepare: Path, d
     strict = CONFIG.model_dump()
     strict["modalities"]["image"]["on_bad"] = "error"
     with pytest.raises(DataError, match="i7"):
-        run(EmbeddingsConfig.model_validate(strict), prepare, data, stale)
+        run(EmbeddingsConfig.model_validate(strict), SplitConfig(), prepare, data, stale)
     assert (stale / "unfinished/text").exists()
     (tmp_path / "i7.png").rename(data / "images/i7.png")
     other.mkdir()
     write_items(other / "items.jsonl", reversed(items))
     for folder in (stale, fresh):
-        run(EmbeddingsConfig.model_validate(strict), other, data, folder)
+        run(EmbeddingsConfig.model_validate(strict), SplitConfig(), other, data, folder)
     assert files(stale) == files(fresh)
 
 
@@ -147,11 +149,18 @@ def test_a_modality_that_no_item_has_is_refused(prepare: Path, data: Path, tmp_p
     np.save(data / "zeros.npy", np.zeros((1, 4), dtype=np.float32))
     source = {"kind": "precomputed", "path": "zeros.npy", "ids": "order.txt"}
     with pytest.raises(DataError, match="no item has an embedding of the modality 'sound'"):
-        run(EmbeddingsConfig.model_validate({"modalities": {"sound": source}}), prepare, data, tmp_path / "out")
+        run(
+            EmbeddingsConfig.model_validate({"modalities": {"sound": source}}),
+            SplitConfig(),
+            prepare,
+            data,
+            tmp_path / "out",
+        )
 
 
 def test_one_modality_alone_needs_no_imputation(prepare: Path, data: Path, tmp_path: Path) -> None:
-    run(EmbeddingsConfig.model_validate({"modalities": {"text": {"kind": "tfidf"}}}), prepare, data, tmp_path / "out")
+    only_text = EmbeddingsConfig.model_validate({"modalities": {"text": {"kind": "tfidf"}}})
+    run(only_text, SplitConfig(), prepare, data, tmp_path / "out")
     present = np.load(tmp_path / "out/text.present.npy")
     values = np.load(tmp_path / "out/text.npy")
     np.testing.assert_allclose(values[~present][0], values[present].mean(axis=0), atol=1e-6)
@@ -183,7 +192,7 @@ def test_neighbours_of_real_films_share_genres_more_often_than_chance(tmp_path: 
         pytest.skip(f"{data} is absent")
     items = read_item_rows(data / "items.jsonl", open_images(data), RowRules(), decode=False).items
     write_items(tmp_path / "items.jsonl", items)
-    run(EmbeddingsConfig(), tmp_path, data, tmp_path / "out")
+    run(EmbeddingsConfig(), SplitConfig(), tmp_path, data, tmp_path / "out")
     names = sorted({name for item in items for name in item.category})
     categories = np.array([[name in item.category for name in names] for item in items])
     for name, times in (("text", 2.0), ("image", 1.15)):
