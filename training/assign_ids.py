@@ -6,6 +6,7 @@ codes before any item moved, ``id_space.json`` and ``report.json``. The rule is 
 
 import json
 import logging
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from model.quantizer import CrossModalQuantizer, load_quantizer
 from model.semantic_ids import IdSpace
 from training.devices import Device, pick_device
 from training.embedded_items import EmbeddedItems, read_embedded_items
-from training.id_space_file import write_id_space
+from training.id_space_file import read_id_space, write_id_space
 
 CODES_FILE = "codes.npy"
 GREEDY_FILE = "greedy_codes.npy"
@@ -46,11 +47,20 @@ class AssignIdsConfig(Config):
     device: Device = "auto"
 
 
-def run(config: AssignIdsConfig, modalities: tuple[str, ...], quantizer: Path, embeddings: Path, out: Path) -> None:
+def run(
+    config: AssignIdsConfig,
+    modalities: tuple[str, ...],
+    quantizer: Path,
+    embeddings: Path,
+    out: Path,
+    imported: Path | None = None,
+) -> None:
     """Assigns IDs to all embedded items, imputed ones included.
 
+    ``imported`` is the prepare stage's folder where the data brings IDs of other modalities: they come first.
+
     Raises:
-        ConfigError: if a modality is chosen that is not quantized.
+        ConfigError: if a modality is chosen that is not quantized, or the imported IDs are of another size.
         BundleError: if the folder ``quantizer`` holds no usable quantizer.
         DataError: if the embeddings are unusable or not the ones that the quantizer was made for.
     """
@@ -63,11 +73,26 @@ def run(config: AssignIdsConfig, modalities: tuple[str, ...], quantizer: Path, e
     report = {name: _summary(result) for name, result in zip(chosen, results, strict=True)}
     for name, summary in report.items():
         logger.info("semantic IDs of %s: %s", name, summary)
+    space, before = _joined(IdSpace(chosen, model.config.levels, model.config.codes), imported)
     out.mkdir(parents=True, exist_ok=True)
-    _write_codes(out / CODES_FILE, [result.codes for result in results])
-    _write_codes(out / GREEDY_FILE, [result.greedy for result in results])
-    write_id_space(out / ID_SPACE_FILE, IdSpace(chosen, model.config.levels, model.config.codes))
+    _write_codes(out / CODES_FILE, [*before, *(result.codes for result in results)])
+    _write_codes(out / GREEDY_FILE, [*before, *(result.greedy for result in results)])
+    write_id_space(out / ID_SPACE_FILE, space)
     write_durably(out / REPORT_FILE, [json.dumps({"items": len(items), "modalities": report}, indent=2).encode()])
+
+
+def _joined(space: IdSpace, imported: Path | None) -> tuple[IdSpace, Sequence[NDArray[np.uint8]]]:
+    """The ID space with the imported modalities before its own, and their codes ``(N, L)``."""
+    if imported is None:
+        return space, []
+    first = read_id_space(imported / ID_SPACE_FILE)
+    if (first.levels, first.codes) != (space.levels, space.codes):
+        raise ConfigError(
+            f"the imported semantic IDs have {first.levels} levels of {first.codes} codes, the quantizer "
+            f"{space.levels} of {space.codes}: set quantize.levels and quantize.codes to theirs"
+        )
+    names = (*first.modalities, *space.modalities)
+    return IdSpace(names, space.levels, space.codes), np.load(imported / CODES_FILE, allow_pickle=False)
 
 
 def _chosen(config: AssignIdsConfig, modalities: tuple[str, ...]) -> tuple[str, ...]:

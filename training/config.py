@@ -20,7 +20,7 @@ from training.split import SplitConfig
 
 
 class RunConfig(Config):
-    """One section per stage; ``embed``, ``quantize`` and ``assign`` are not used where semantic IDs are imported.
+    """One section per stage; where semantic IDs are imported, ``embed`` counts as far as it needs no items' contents.
 
     ``sasrec`` is not part of a run: the comparison (:mod:`training.compare`) trains it beside the generator.
     """
@@ -40,6 +40,14 @@ class RunConfig(Config):
     def imports_ids(self) -> bool:
         """Whether the data brings semantic IDs, so that none are trained."""
         return self.prepare.format == "lcrec"
+
+    @property
+    def embedded(self) -> EmbeddingsConfig | None:
+        """What is embedded and quantized: beside imported IDs only items' company in histories; None if nothing."""
+        if not self.imports_ids:
+            return self.embed
+        sources = {name: source for name, source in self.embed.modalities.items() if source.kind == "cooccurrence"}
+        return self.embed.model_copy(update={"modalities": sources}) if sources else None
 
 
 def read_config(path: Path) -> RunConfig:

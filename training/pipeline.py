@@ -12,6 +12,7 @@ from pathlib import Path
 from model.errors import ConfigError
 from training import assign_ids, evaluate, export, fit_generator, fit_quantizer, prepare
 from training.config import RunConfig
+from training.embeddings import EmbeddingsConfig
 from training.embeddings import stage as embed
 from training.import_ids import import_ids
 from training.memory import peak_memory_mib, reset_peak_memory
@@ -88,7 +89,7 @@ def training_stages(config: RunConfig, data: Path, folders: Mapping[str, Path]) 
     first = Stage(
         "prepare", _json(config.prepare), (), lambda to: prepare.run(config.prepare, data, to), reads_data=True
     )
-    ids = [_imported_ids(folders)] if config.imports_ids else _trained_ids(config, data, folders)
+    ids = [_imported_ids(folders)] if config.embedded is None else _trained_ids(config, config.embedded, data, folders)
     last = Stage(
         "generate",
         _json(config.generate) + _json(config.fusion) + _json(config.split),
@@ -120,14 +121,15 @@ def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None
             return
 
 
-def _trained_ids(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> list[Stage]:
-    modalities = tuple(config.embed.modalities)
+def _trained_ids(config: RunConfig, embedded: EmbeddingsConfig, data: Path, folders: Mapping[str, Path]) -> list[Stage]:
+    modalities = tuple(embedded.modalities)
+    imported = folders["prepare"] if config.imports_ids else None
     return [
         Stage(
             "embed",
-            _json(config.embed) + _json(config.split),
+            _json(embedded) + _json(config.split),
             ("prepare",),
-            lambda to: embed.run(config.embed, config.split, folders["prepare"], data, to),
+            lambda to: embed.run(embedded, config.split, folders["prepare"], data, to),
             reads_data=True,
         ),
         Stage(
@@ -139,8 +141,8 @@ def _trained_ids(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> 
         Stage(
             "assign",
             _json(config.assign),
-            ("embed", "quantize"),
-            lambda to: assign_ids.run(config.assign, modalities, folders["quantize"], folders["embed"], to),
+            ("prepare", "embed", "quantize"),
+            lambda to: assign_ids.run(config.assign, modalities, folders["quantize"], folders["embed"], to, imported),
         ),
     ]
 

@@ -9,10 +9,11 @@ import torch
 
 from model.errors import ConfigError, DataError
 from model.quantizer import CrossModalQuantizer, QuantizerConfig
+from model.semantic_ids import IdSpace
 from tests.training.embeddings_on_disk import write_embeddings
 from training.assign_ids import AssignIdsConfig, run
 from training.fit_quantizer import write_quantizer
-from training.id_space_file import read_id_space
+from training.id_space_file import read_id_space, write_id_space
 
 CPU = AssignIdsConfig(batch=16, device="cpu")
 
@@ -44,6 +45,34 @@ def test_every_item_gets_its_own_id_in_every_modality(tmp_path: Path) -> None:
         assert summary["collision_rate_before"] == pytest.approx(moved / 60)
         assert moved > 0
         assert summary["collision_rate_after"] == summary["left_sharing"] == 0
+
+
+def imported_ids(folder: Path, codes: int) -> Path:
+    """What the prepare stage leaves of data that brings IDs: one modality, all items on one ID."""
+    folder.mkdir()
+    np.save(folder / "codes.npy", np.full((1, 60, 3), codes - 1, dtype=np.uint8))
+    write_id_space(folder / "id_space.json", IdSpace(("title",), 3, codes))
+    return folder
+
+
+def test_imported_ids_of_other_modalities_come_first_as_they_are(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "own")
+    prepare = imported_ids(tmp_path / "prepare", 16)
+    run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "joined", prepare)
+    assert read_id_space(tmp_path / "joined" / "id_space.json").modalities == ("title", "text", "image")
+    for name in ("codes.npy", "greedy_codes.npy"):
+        joined = np.load(tmp_path / "joined" / name)
+        assert (joined[0] == 15).all()
+        assert np.array_equal(joined[1:], np.load(tmp_path / "own" / name))
+
+
+def test_imported_ids_of_another_size_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
+    prepare = imported_ids(tmp_path / "prepare", 8)
+    with pytest.raises(ConfigError, match=r"have 3 levels of 8 codes, the quantizer 3 of 16: set quantize\.levels"):
+        run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out", prepare)
+    assert not (tmp_path / "out").exists()
 
 
 def test_some_modalities_ids_alone_go_on_to_the_generator(tmp_path: Path) -> None:

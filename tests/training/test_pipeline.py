@@ -167,3 +167,20 @@ def test_ready_ids_are_taken_over_and_served(tmp_path: Path) -> None:
     assert bundle.catalog().codes[1].tolist() == [[item // 3, item % 3] for item in range(7)]
     with pytest.raises(ConfigError, match="no stage 'quantize' in this run"):
         run_stages(settings(IMPORTED), shop, tmp_path / "out", only="quantize")
+
+
+def test_beside_ready_ids_items_get_ids_of_their_company_in_histories(tmp_path: Path) -> None:
+    shop = write_imported_shop(tmp_path / "shop")
+    tiny = tomllib.loads(TINY)
+    collaborative = {
+        "embed": {"modalities": {**tiny["embed"]["modalities"], "collaborative": {"kind": "cooccurrence", "dim": 3}}},
+        "quantize": {**tiny["quantize"], "codes": 256, "loss": {"contrast": 0.0}},
+        "assign": tiny["assign"],
+    }
+    run_stages(settings(IMPORTED, **collaborative), shop, tmp_path / "out")
+    assert set(finished(tmp_path / "out")) == set(STAGES)
+    bundle = Bundle.load(tmp_path / "out" / "bundle")
+    assert bundle.quantizer is None
+    assert bundle.catalog().space.modalities == ("text", "image", "collaborative")
+    assert bundle.catalog().codes[0].tolist() == [[item % 6, 0] for item in range(7)]
+    assert len(np.unique(bundle.catalog().codes[2], axis=0)) == 7

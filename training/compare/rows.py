@@ -51,9 +51,9 @@ class Row(Config):
         """
         settings = merged(base.model_dump(mode="json"), self.overrides)
         if self.modalities is not None:
-            kept = settings["prepare"]["lcrec"]["index_files"] if base.imports_ids else settings["embed"]["modalities"]
-            for name in set(kept) - set(self.modalities):
-                del kept[name]
+            for kept in (settings["prepare"]["lcrec"]["index_files"], settings["embed"]["modalities"]):
+                for name in set(kept) - set(self.modalities):
+                    del kept[name]
         return self._validated(settings)
 
     def evaluated(self, trained: RunConfig) -> RunConfig:

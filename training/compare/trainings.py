@@ -23,7 +23,7 @@ def training_of(row: Row, config: RunConfig, folders: dict[str, Path]) -> dict[s
         return {"seconds": 0.0, "under_trained": False, "curves": {}}
     if row.kind == "sasrec":
         return _sasrec(folders["sasrec"])
-    quantizer = {} if config.imports_ids else _quantizer(folders["quantize"])
+    quantizer = {} if config.embedded is None else _quantizer(folders["quantize"])
     return _generator(config, folders["generate"]) | quantizer
 
 
