@@ -96,7 +96,8 @@ def find_targets(prepared: Path, gone: set[str]) -> tuple[Targets, Targets]:
 def rows_of(data: Path, config: RunConfig, items: list[Item], gone: set[str]) -> list[dict[str, Any]]:
     """The held-out items as the API takes them: embeddings where training was given them, else text and picture."""
     given = {name: np.load(data / source.path) for name, source in _precomputed(config).items()}
-    pictures = None if len(given) == len(config.embed.modalities) else open_images(data, None)
+    described = any(source.kind == "picture" for source in config.embed.modalities.values())
+    pictures = open_images(data, None) if described else None
     rows = []
     for index, item in enumerate(items):
         if item.id not in gone:

@@ -51,9 +51,11 @@ class Row(Config):
         """
         settings = merged(base.model_dump(mode="json"), self.overrides)
         if self.modalities is not None:
-            for kept in (settings["prepare"]["lcrec"]["index_files"], settings["embed"]["modalities"]):
-                for name in set(kept) - set(self.modalities):
-                    del kept[name]
+            self._narrow(settings["embed"], "modalities")
+            if base.imports_ids:
+                self._narrow(settings["prepare"]["lcrec"], "index_files")
+                # Nothing beside the imported IDs is the default, not an empty table.
+                settings["embed"] = {name: value for name, value in settings["embed"].items() if value}
         return self._validated(settings)
 
     def evaluated(self, trained: RunConfig) -> RunConfig:
@@ -68,6 +70,10 @@ class Row(Config):
         if "embeddings" in self.needs and base.imports_ids:
             return "the data brings its semantic IDs"
         return None
+
+    def _narrow(self, section: Overrides, table: str) -> None:
+        """Leaves only the row's modalities in a table of the section."""
+        section[table] = {name: value for name, value in section[table].items() if name in (self.modalities or ())}
 
     def _validated(self, settings: Overrides) -> RunConfig:
         try:

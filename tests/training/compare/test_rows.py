@@ -36,6 +36,21 @@ def changes(row: str, base: RunConfig) -> dict[str, Any]:
     return differences(reference, own, "")
 
 
+COLLABORATIVE = """
+[embed.modalities.collaborative]
+kind = "cooccurrence"
+"""
+
+
+@pytest.mark.parametrize("text", [TINY + COLLABORATIVE, IMPORTED + COLLABORATIVE], ids=["trained", "imported"])
+def test_company_in_histories_is_in_our_own_rows_and_in_no_published_one(text: str) -> None:
+    base = config_of(text)
+    known = {name: ROWS[name].config(base).embedded for name in ROWS if ROWS[name].missing(base) is None}
+    known = {name: known[name] for name in known if ROWS[name].kind == "generator"}
+    with_it = {name for name, embedded in known.items() if embedded and "collaborative" in embedded.modalities}
+    assert with_it == {name for name in known if name.startswith("own")} - {"own-content"}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_row_that_applies_fits_every_configuration(path: Path) -> None:
     base = read_config(path)
