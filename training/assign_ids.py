@@ -60,7 +60,7 @@ def run(
     ``imported`` is the prepare stage's folder where the data brings IDs of other modalities: they come first.
 
     Raises:
-        ConfigError: if a modality is chosen that is not quantized, or the imported IDs are of another size.
+        ConfigError: if a modality is chosen that is not quantized, or the imported IDs are of another length.
         BundleError: if the folder ``quantizer`` holds no usable quantizer.
         DataError: if the embeddings are unusable or not the ones that the quantizer was made for.
     """
@@ -86,13 +86,15 @@ def _joined(space: IdSpace, imported: Path | None) -> tuple[IdSpace, Sequence[ND
     if imported is None:
         return space, []
     first = read_id_space(imported / ID_SPACE_FILE)
-    if (first.levels, first.codes) != (space.levels, space.codes):
+    if first.levels != space.levels:
         raise ConfigError(
-            f"the imported semantic IDs have {first.levels} levels of {first.codes} codes, the quantizer "
-            f"{space.levels} of {space.codes}: set quantize.levels and quantize.codes to theirs"
+            f"the imported semantic IDs have {first.levels} levels, the quantizer {space.levels}: set quantize.levels "
+            f"to {first.levels}"
         )
     names = (*first.modalities, *space.modalities)
-    return IdSpace(names, space.levels, space.codes), np.load(imported / CODES_FILE, allow_pickle=False)
+    return IdSpace(names, space.levels, max(first.codes, space.codes)), np.load(
+        imported / CODES_FILE, allow_pickle=False
+    )
 
 
 def _chosen(config: AssignIdsConfig, modalities: tuple[str, ...]) -> tuple[str, ...]:

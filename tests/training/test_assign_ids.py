@@ -47,30 +47,31 @@ def test_every_item_gets_its_own_id_in_every_modality(tmp_path: Path) -> None:
         assert summary["collision_rate_after"] == summary["left_sharing"] == 0
 
 
-def imported_ids(folder: Path, codes: int) -> Path:
-    """What the prepare stage leaves of data that brings IDs: one modality, all items on one ID."""
+def imported_ids(folder: Path, levels: int) -> Path:
+    """What the prepare stage leaves of data that brings IDs: one modality of 20 codes, all items on one ID."""
     folder.mkdir()
-    np.save(folder / "codes.npy", np.full((1, 60, 3), codes - 1, dtype=np.uint8))
-    write_id_space(folder / "id_space.json", IdSpace(("title",), 3, codes))
+    np.save(folder / "codes.npy", np.full((1, 60, levels), 19, dtype=np.uint8))
+    write_id_space(folder / "id_space.json", IdSpace(("title",), levels, 20))
     return folder
 
 
 def test_imported_ids_of_other_modalities_come_first_as_they_are(tmp_path: Path) -> None:
     embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
     run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "own")
-    prepare = imported_ids(tmp_path / "prepare", 16)
+    prepare = imported_ids(tmp_path / "prepare", 3)
     run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "joined", prepare)
-    assert read_id_space(tmp_path / "joined" / "id_space.json").modalities == ("title", "text", "image")
+    space = read_id_space(tmp_path / "joined" / "id_space.json")
+    assert space == IdSpace(("title", "text", "image"), 3, 20)
     for name in ("codes.npy", "greedy_codes.npy"):
         joined = np.load(tmp_path / "joined" / name)
-        assert (joined[0] == 15).all()
+        assert (joined[0] == 19).all()
         assert np.array_equal(joined[1:], np.load(tmp_path / "own" / name))
 
 
-def test_imported_ids_of_another_size_are_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_imported_ids_of_another_length_are_refused_with_the_remedy(tmp_path: Path) -> None:
     embeddings, quantizer = write_embeddings(tmp_path / "embed"), untrained_quantizer(tmp_path / "quantizer", 16)
-    prepare = imported_ids(tmp_path / "prepare", 8)
-    with pytest.raises(ConfigError, match=r"have 3 levels of 8 codes, the quantizer 3 of 16: set quantize\.levels"):
+    prepare = imported_ids(tmp_path / "prepare", 4)
+    with pytest.raises(ConfigError, match=r"have 4 levels, the quantizer 3: set quantize\.levels to 4"):
         run(CPU, ("text", "image"), quantizer, embeddings, tmp_path / "out", prepare)
     assert not (tmp_path / "out").exists()
 

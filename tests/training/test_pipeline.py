@@ -174,7 +174,7 @@ def test_beside_ready_ids_items_get_ids_of_their_company_in_histories(tmp_path: 
     tiny = tomllib.loads(TINY)
     collaborative = {
         "embed": {"modalities": {**tiny["embed"]["modalities"], "collaborative": {"kind": "cooccurrence", "dim": 3}}},
-        "quantize": {**tiny["quantize"], "codes": 256, "loss": {"contrast": 0.0}},
+        "quantize": {**tiny["quantize"], "loss": {"contrast": 0.0}},
         "assign": tiny["assign"],
     }
     run_stages(settings(IMPORTED, **collaborative), shop, tmp_path / "out")
