@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from model.generator import Generator
 from training.config import RunConfig, read_config
 from training.devices import pick_device
-from training.evaluate import evaluation_users
+from training.fit_fusion import read_fusion
 from training.generator_data import GeneratorData
 from training.items import read_items
 from training.metrics import gains, hits, paired_bootstrap, summarise
 from training.retrieval import Retriever
-from training.validation import HeldOut, main_list, rank_targets
+from training.validation import HeldOut, draw_users, main_list, rank_targets
 
 SAMPLE_CONFIG = Path("training/configs/sample.toml")
 K = 10
@@ -57,9 +57,9 @@ def ranks_of(run: Path, config: RunConfig) -> tuple[NDArray[np.int64], list[str]
     generator = Generator.load(run / "generate")
     device = pick_device(config.evaluate.device)
     retriever = Retriever(generator.to(device).search(), data.space, data.codes, data.trie, device)
-    users = evaluation_users(data.split, config.evaluate.users, config.evaluate.seed)
+    users = draw_users(data.split, config.evaluate.users, config.evaluate.seed)
     held_out = HeldOut(data.split, users, "test", generator.config.max_history, remove_seen=True)
-    ranks = main_list(rank_targets(retriever, held_out, config.evaluate.beam, config.fusion)).item
+    ranks = main_list(rank_targets(retriever, held_out, config.evaluate.beam, read_fusion(run / "fuse"))).item
     ids = [item.id for item in read_items(run / "prepare" / "items.jsonl")]
     return ranks, [ids[target] for target in held_out.targets]
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat
 
 from model.config import Config
 from model.errors import ConfigError
@@ -31,10 +32,16 @@ class FusionConfig(Config):
     Attributes:
         rule: the formula.
         bonus: for the rule ``bonus``: nats of sequence log-probability for each further list that holds an item.
+        weights: of the lists, by modality; 1 where nothing is said, 0 leaves a list out.
     """
 
     rule: Rule = Rule.MEAN
     bonus: float = 5.0
+    weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+
+    def list_weights(self, modalities: Sequence[str]) -> list[float]:
+        """The weight of each of the lists."""
+        return [self.weights.get(modality, 1.0) for modality in modalities]
 
 
 class ScoredItems(NamedTuple):
@@ -42,6 +49,9 @@ class ScoredItems(NamedTuple):
 
     items: NDArray[np.integer]
     scores: NDArray[np.floating]
+
+
+NOTHING = ScoredItems(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 class FusedItems(NamedTuple):
@@ -67,18 +77,20 @@ def fuse(
 
     Args:
         lists: one per modality that was searched, none with an item twice.
-        weights: one per list, above 0; only their proportions matter.
+        weights: one per list, only their proportions matter; a list of weight 0 takes no part.
         levels: L, codes per semantic ID: a mean per code times L is a sequence log-probability.
         config: the rule; the mean if not given.
 
     Raises:
-        ConfigError: if the weights are not one positive number per list.
+        ConfigError: if the weights are not one number per list, none below 0 and one above.
     """
     config = config or FusionConfig()
-    if len(weights) != len(lists) or not all(0 < weight < np.inf for weight in weights):
-        raise ConfigError(f"{len(lists)} lists need as many weights above 0, not {list(weights)}")
-    items, ranks, scores = _table(lists)
-    normed = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    given = np.asarray(weights, dtype=np.float64)
+    usable = bool((np.isfinite(given) & (given >= 0)).all()) and (not len(lists) or given.any())
+    if len(given) != len(lists) or not usable:
+        raise ConfigError(f"{len(lists)} lists need as many weights, none below 0 and one above, not {list(weights)}")
+    items, ranks, scores = _table([scored if weight else NOTHING for scored, weight in zip(lists, given, strict=True)])
+    normed = given / given.sum() if len(lists) else given
     fused = RULES[config.rule](scores, normed, config.bonus / levels)
     best_rank = np.where(ranks == NO_RANK, np.iinfo(np.int64).max, ranks).min(axis=1, initial=np.iinfo(np.int64).max)
     order = np.lexsort((items, best_rank, -fused))

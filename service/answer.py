@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from model.errors import FilterError
 from model.filter_check import Known, check_attribute, check_filter
+from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from service.explain import SharedPrefix, shared_prefixes
 from service.problems import invalid
@@ -60,7 +61,7 @@ def check(service: Service, request: RecommendRequest) -> Asked:
     return Asked(
         request=request,
         snapshot=snapshot,
-        weights=effective_weights(request, settings, snapshot.catalog.space.modalities),
+        weights=effective_weights(request, settings, snapshot.catalog.space.modalities, snapshot.fusion),
         seconds=min(request.timeout or settings.deadline, settings.deadline),
         started=started,
     )
@@ -110,14 +111,16 @@ def check_limits(request: RecommendRequest, settings: Settings) -> None:
         raise invalid("body.beam", f"{request.beam} is over this server's limit of {settings.max_beam}")
 
 
-def effective_weights(request: RecommendRequest, settings: Settings, modalities: tuple[str, ...]) -> dict[str, float]:
-    """The weight of each modality that is searched; the request's come before the server's, and those before 1."""
+def effective_weights(
+    request: RecommendRequest, settings: Settings, modalities: tuple[str, ...], fusion: FusionConfig
+) -> dict[str, float]:
+    """The weight of each modality that is searched: the request's, else the server's, else the bundle's."""
     asked = request.weights or {}
     for modality in asked:
         if modality not in modalities:
             raise invalid(f"body.weights.{modality}", f"no such modality; this catalog has {list(modalities)}")
-    weights = {modality: asked.get(modality, settings.weights.get(modality, 1.0)) for modality in modalities}
-    searched = {modality: weight for modality, weight in weights.items() if weight > 0}
+    weights = dict(zip(modalities, fusion.list_weights(modalities), strict=True)) | settings.weights | asked
+    searched = {modality: weights[modality] for modality in modalities if weights[modality] > 0}
     if not searched:
         raise invalid("body.weights", f"no modality is left to search; give one of {list(modalities)} a weight above 0")
     return searched

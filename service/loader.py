@@ -195,7 +195,9 @@ class Loader:
         engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads)
         for modality in settings.weights:
             engine.space.modality_index(modality)
-        if not any(settings.weights.get(modality, 1.0) for modality in engine.space.modalities):
+        fusion = effective_fusion(settings.fusion, bundled_fusion(bundle.manifest))
+        weights = fusion.model_copy(update={"weights": fusion.weights | settings.weights})
+        if not any(weights.list_weights(engine.space.modalities)):
             raise ConfigError(f"MACREC_WEIGHTS ({settings.weights}) leave no modality to search; give one more than 0")
         return Model(bundle, engine)
 
@@ -203,7 +205,7 @@ class Loader:
         """Proves beside the live snapshot that another one answers, and puts it in its place."""
         bundle, engine = model.bundle, model.engine
         check_space(engine, catalog)
-        fusion = self._settings.fusion or bundled_fusion(bundle.manifest)
+        fusion = effective_fusion(self._settings.fusion, bundled_fusion(bundle.manifest))
         with self._follower.turn():
             live = self._follower.overlay(bundle, catalog)
             live.work_out()
@@ -252,6 +254,13 @@ class Loader:
             log.info("catalog is current again")
         self.stale = stale
         self._metrics.degraded.labels(reason="catalog").set(stale)
+
+
+def effective_fusion(wanted: FusionConfig | None, bundled: FusionConfig) -> FusionConfig:
+    """The server's way to join the lists, with the bundle's weights where the server sets none."""
+    if wanted is None:
+        return bundled
+    return wanted if wanted.weights else wanted.model_copy(update={"weights": bundled.weights})
 
 
 def bundled_fusion(manifest: Manifest) -> FusionConfig:

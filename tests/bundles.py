@@ -1,5 +1,7 @@
 """A small real bundle for tests: random weights, exported as ONNX, and a catalog whose items are easy to tell."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,15 @@ def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:
         build_catalog(seed=seed, name=name).save(partial / "catalog")
 
     return write_random_bundle(folder, fill, SPACE, name)
+
+
+def write_reweighted_bundle(trained: Path, folder: Path, weights: dict[str, float]) -> Path:
+    """Writes the bundle as if training had chosen these weights of the lists, and returns its folder."""
+    shutil.copytree(trained, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["config"]["fusion"] = {**manifest["config"].get("fusion", {}), "weights": weights}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
 
 
 def write_random_bundle(

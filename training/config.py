@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from model.config import Config
 from model.errors import ConfigError
-from model.fusion import FusionConfig
 from training.assign_ids import AssignIdsConfig
 from training.embeddings.config import EmbeddingsConfig
 from training.evaluate import EvaluateConfig
 from training.export import ExportConfig
+from training.fit_fusion import FitFusionConfig
 from training.fit_generator import FitGeneratorConfig
 from training.fit_sasrec import FitSasrecConfig
 from training.prepare import PrepareConfig
@@ -31,7 +31,7 @@ class RunConfig(Config):
     quantize: FitQuantizerConfig = FitQuantizerConfig()
     assign: AssignIdsConfig = AssignIdsConfig()
     generate: FitGeneratorConfig = FitGeneratorConfig()
-    fusion: FusionConfig = FusionConfig()
+    fusion: FitFusionConfig = FitFusionConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     sasrec: FitSasrecConfig = FitSasrecConfig()

@@ -23,7 +23,7 @@ from training.metrics import summarise
 from training.retrieval import Retriever
 from training.sample.oracle import Oracle
 from training.split import Part, Split, SplitConfig
-from training.validation import HeldOut, rank_targets
+from training.validation import HeldOut, draw_users, rank_targets
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def run(
     generator = Generator.load(generate)
     device = pick_device(config.device)
     retriever = Retriever(generator.to(device).search(), split_data.space, split_data.codes, split_data.trie, device)
-    users = evaluation_users(split_data.split, config.users, config.seed)
+    users = draw_users(split_data.split, config.users, config.seed)
     started = time.monotonic()
     metrics: dict[str, Any] = {"part": config.part, "users": len(users), "beam": config.beam}
     for protocol, remove_seen in PROTOCOLS.items():
@@ -89,13 +89,6 @@ def run(
     for protocol in PROTOCOLS:
         for name, values in metrics[protocol].items():
             log.info("%s, %s: HR@10 %.4f, NDCG@10 %.4f", protocol, name, values["hr@10"], values["ndcg@10"])
-
-
-def evaluation_users(split: Split, wanted: int, seed: int) -> NDArray[np.int64]:
-    """All users with held-out events, or ``wanted`` of them drawn by the seed; ascending."""
-    if not wanted or wanted >= len(split.users):
-        return split.users
-    return np.sort(np.random.default_rng(seed).choice(split.users, wanted, replace=False))
 
 
 def _list_metrics(

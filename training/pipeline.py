@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import ConfigError
-from training import assign_ids, evaluate, export, fit_generator, fit_quantizer, prepare
+from training import assign_ids, evaluate, export, fit_fusion, fit_generator, fit_quantizer, prepare
 from training.config import RunConfig
 from training.embeddings import EmbeddingsConfig
 from training.embeddings import stage as embed
@@ -20,7 +20,7 @@ from training.memory import peak_memory_mib, reset_peak_memory
 log = logging.getLogger(__name__)
 
 STAGE_FILE = "stage.json"
-TRAINING_STAGES = ("prepare", "embed", "quantize", "assign", "generate")
+TRAINING_STAGES = ("prepare", "embed", "quantize", "assign", "generate", "fuse")
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,15 @@ def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
     """The stages of a run on the folder ``data`` into the folder ``out``, in order."""
     folders = {name: out / name for name in (*TRAINING_STAGES, "evaluate")}
     trained = not config.imports_ids
-    shared = _json(config.fusion) + _json(config.split)
     return [
         *training_stages(config, data, folders),
         Stage(
             "evaluate",
-            _json(config.evaluate) + shared,
-            ("prepare", "assign", "generate"),
+            _json(config.evaluate) + _json(config.split),
+            ("prepare", "assign", "generate", "fuse"),
             lambda to: evaluate.run(
                 config.evaluate,
-                config.fusion,
+                fit_fusion.read_fusion(folders["fuse"]),
                 config.split,
                 data,
                 folders["prepare"],
@@ -66,11 +65,11 @@ def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
         ),
         Stage(
             "export",
-            _json(config.export) + shared,
-            (*(("embed", "quantize") if trained else ()), "prepare", "assign", "generate", "evaluate"),
+            _json(config.export) + _json(config.split),
+            (*(("embed", "quantize") if trained else ()), "prepare", "assign", "generate", "fuse", "evaluate"),
             lambda _: export.run(
                 config.export,
-                config.fusion,
+                fit_fusion.read_fusion(folders["fuse"]),
                 config.split,
                 prepare=folders["prepare"],
                 assign=folders["assign"],
@@ -85,20 +84,27 @@ def stages(config: RunConfig, data: Path, out: Path) -> list[Stage]:
 
 
 def training_stages(config: RunConfig, data: Path, folders: Mapping[str, Path]) -> list[Stage]:
-    """The stages from the data to the trained generator, each with the folder of :data:`TRAINING_STAGES` as its own."""
+    """The stages from the data to the trained generator and the weights of its lists, each with its own folder."""
     first = Stage(
         "prepare", _json(config.prepare), (), lambda to: prepare.run(config.prepare, data, to), reads_data=True
     )
     ids = [_imported_ids(folders)] if config.embedded is None else _trained_ids(config, config.embedded, data, folders)
-    last = Stage(
+    plain = config.fusion.plain()
+    generate = Stage(
         "generate",
-        _json(config.generate) + _json(config.fusion) + _json(config.split),
+        _json(config.generate) + _json(plain) + _json(config.split),
         ("prepare", "assign"),
-        lambda to: fit_generator.run(
-            config.generate, config.fusion, config.split, folders["prepare"], folders["assign"], to
+        lambda to: fit_generator.run(config.generate, plain, config.split, folders["prepare"], folders["assign"], to),
+    )
+    fuse = Stage(
+        "fuse",
+        _json(config.fusion) + _json(config.split),
+        ("prepare", "assign", "generate"),
+        lambda to: fit_fusion.run(
+            config.fusion, config.split, folders["prepare"], folders["assign"], folders["generate"], to
         ),
     )
-    return [first, *ids, last]
+    return [first, *ids, generate, fuse]
 
 
 def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None) -> None:
@@ -127,7 +133,7 @@ def _trained_ids(config: RunConfig, embedded: EmbeddingsConfig, data: Path, fold
     return [
         Stage(
             "embed",
-            _json(embedded) + _json(config.split),
+            _json(embedded) + (_json(config.split) if embedded.reads_events else ""),
             ("prepare",),
             lambda to: embed.run(embedded, config.split, folders["prepare"], data, to),
             reads_data=True,

@@ -26,7 +26,7 @@ from training.retrieval import Retriever
 from training.run_log import RunLog
 from training.siblings import Siblings
 from training.tasks import build_tasks
-from training.validation import HeldOut, main_list, rank_targets
+from training.validation import HeldOut, draw_users, main_list, rank_targets
 
 log = logging.getLogger(__name__)
 
@@ -189,10 +189,7 @@ class Trainer:
         return self.generator if self.average is None else cast("Generator", self.average.module)
 
     def _held_out(self) -> HeldOut:
-        users = self.data.split.users
-        wanted = self.config.validation_users
-        if wanted and wanted < len(users):
-            users = np.sort(np.random.default_rng(self.config.seed).choice(users, wanted, replace=False))
+        users = draw_users(self.data.split, self.config.validation_users, self.config.seed)
         return HeldOut(self.data.split, users, "validation", self.config.max_history, self.config.remove_seen)
 
     def _save(self) -> None:

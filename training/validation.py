@@ -52,21 +52,37 @@ def rank_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: Fus
 
 def find_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: FusionConfig) -> dict[str, Found]:
     """What the search finds, by list name: each modality's, and ``fused`` if there are several."""
-    histories = held_out.split.histories(held_out.users, held_out.part, held_out.max_history)
-    removed = held_out.split.seen(held_out.users, held_out.part) if held_out.remove_seen else None
     names = retriever.space.modalities
-    lists = [retriever.lists(histories, modality, beam, removed) for modality in range(len(names))]
+    lists = _leaf_lists(retriever, held_out, beam)
     scored = [_item_lists(retriever, one, held_out) for one in lists]
     found: dict[str, Found] = {}
     for modality, name in enumerate(names):
         items = [entry.items for entry in scored[modality]]
         id_ranks = _id_ranks(retriever, lists[modality], modality, held_out.targets)
-        found[name] = Found(items, Ranks(_positions(items, held_out.targets), id_ranks))
+        found[name] = Found(items, Ranks(positions(items, held_out.targets), id_ranks))
     if len(names) > 1:
-        weights, levels = [1.0] * len(names), retriever.space.levels
+        weights, levels = fusion.list_weights(names), retriever.space.levels
         fused = [fuse(row, weights, levels, fusion).items for row in zip(*scored, strict=True)]
-        found[FUSED] = Found(fused, Ranks(_positions(fused, held_out.targets), None))
+        found[FUSED] = Found(fused, Ranks(positions(fused, held_out.targets), None))
     return found
+
+
+def scored_lists(retriever: Retriever, held_out: HeldOut, beam: int) -> list[list[ScoredItems]]:
+    """For each modality every user's items with their scores, as they go into the fusion."""
+    return [_item_lists(retriever, one, held_out) for one in _leaf_lists(retriever, held_out, beam)]
+
+
+def draw_users(split: Split, wanted: int, seed: int) -> NDArray[np.int64]:
+    """All users with held-out events, or ``wanted`` of them drawn by the seed; ascending."""
+    if not wanted or wanted >= len(split.users):
+        return split.users
+    return np.sort(np.random.default_rng(seed).choice(split.users, wanted, replace=False))
+
+
+def _leaf_lists(retriever: Retriever, held_out: HeldOut, beam: int) -> list[LeafLists]:
+    histories = held_out.split.histories(held_out.users, held_out.part, held_out.max_history)
+    removed = held_out.split.seen(held_out.users, held_out.part) if held_out.remove_seen else None
+    return [retriever.lists(histories, modality, beam, removed) for modality in range(len(retriever.space.modalities))]
 
 
 L = TypeVar("L")
@@ -96,7 +112,7 @@ def _item_lists(retriever: Retriever, lists: LeafLists, held_out: HeldOut) -> li
     return kept
 
 
-def _positions(lists: Sequence[NDArray[np.integer]], targets: NDArray[np.int32]) -> NDArray[np.int64]:
+def positions(lists: Sequence[NDArray[np.integer]], targets: NDArray[np.int32]) -> NDArray[np.int64]:
     """The 0-based place of each target in its list, ABSENT where it is not there."""
     places = [np.flatnonzero(items == target) for items, target in zip(lists, targets, strict=True)]
     return np.array([place[0] if len(place) else ABSENT for place in places], dtype=np.int64)

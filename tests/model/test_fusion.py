@@ -79,8 +79,8 @@ def test_nothing_joined_is_nothing(lists: list[ScoredItems], rule: Rule) -> None
     assert fuse(lists, [1.0] * len(lists), levels=4, config=FusionConfig(rule=rule)).items.tolist() == []
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
-def test_weights_must_be_one_positive_number_per_list(weights: list[float]) -> None:
+@pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
+def test_weights_are_one_number_per_list_and_one_is_above_zero(weights: list[float]) -> None:
     with pytest.raises(ConfigError, match="2 lists"):
         fuse([TEXT, IMAGE], weights, levels=4)
 
@@ -121,3 +121,16 @@ def test_scores_equal_the_formula_read_item_by_item(
     assert len(fused.items) == len(expected)
     np.testing.assert_allclose(fused.scores, [expected[item] for item in fused.items.tolist()], rtol=1e-7, atol=1e-12)
     assert (np.diff(fused.scores) <= 0).all()
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_a_list_without_weight_is_as_if_it_had_not_been_searched(rule: Rule) -> None:
+    config = FusionConfig(rule=rule)
+    fused, alone = fuse([TEXT, IMAGE], [2.0, 0.0], 4, config), fuse([TEXT], [2.0], 4, config)
+    assert fused.items.tolist() == alone.items.tolist()
+    assert fused.scores.tolist() == alone.scores.tolist()
+    assert not fused.list_ranks[:, 1].any()
+
+
+def test_a_list_weighs_one_where_nothing_is_said() -> None:
+    assert FusionConfig(weights={"text": 0.5, "sound": 3.0}).list_weights(("image", "text")) == [1.0, 0.5]

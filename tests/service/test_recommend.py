@@ -1,12 +1,13 @@
 """POST and GET /recommend: one test per promise and per status."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.bundles import ITEMS, item_id
+from tests.bundles import ITEMS, item_id, write_reweighted_bundle
 from tests.serving import metric
 
 Start = Callable[..., TestClient]
@@ -117,6 +118,19 @@ def test_the_servers_weights_hold_where_a_request_gives_none(start: Start) -> No
     assert all(set(item["ranks"]) == {"text"} for item in recommend(client, history=HISTORY)["items"])
     both = recommend(client, history=HISTORY, k=ITEMS, weights={"image": 1})
     assert {modality for item in both["items"] for modality in item["ranks"]} == {"text", "image"}
+
+
+def test_the_bundles_weights_hold_where_nobody_gives_any(start: Start, bundle: Path, tmp_path: Path) -> None:
+    weighted = write_reweighted_bundle(bundle, tmp_path / "weighted", {"text": 2.0, "image": 0.0})
+    client = start(bundle=weighted)
+    assert all(set(item["ranks"]) == {"text"} for item in recommend(client, history=HISTORY)["items"])
+    image = recommend(client, history=HISTORY, weights={"image": 1, "text": 0})
+    assert all(set(item["ranks"]) == {"image"} for item in image["items"])
+    other_rule = start(bundle=weighted, fusion={"rule": "bonus"})
+    assert all(set(item["ranks"]) == {"text"} for item in recommend(other_rule, history=HISTORY)["items"])
+    own_weights = start(bundle=weighted, weights={"image": 1.0})
+    both = recommend(own_weights, history=HISTORY, k=ITEMS)["items"]
+    assert {modality for item in both for modality in item["ranks"]} == {"text", "image"}
 
 
 def test_a_stored_history_answers_like_the_same_history_given(start: Start) -> None:

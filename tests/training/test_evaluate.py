@@ -9,13 +9,13 @@ import torch
 from model.fusion import FusionConfig
 from model.generator import Generator, GeneratorConfig
 from tests.toys import SIZES, SPACE, cycles, data_of, interactions_of, random_codes
-from training.evaluate import PROTOCOLS, EvaluateConfig, evaluation_users, run
+from training.evaluate import PROTOCOLS, EvaluateConfig, run
 from training.id_space_file import write_id_space
 from training.items import Item, write_items
 from training.metrics import summarise
 from training.retrieval import Retriever
 from training.split import Split, SplitConfig
-from training.validation import HeldOut, rank_targets
+from training.validation import HeldOut, draw_users, rank_targets
 
 ITEMS, BEAM = 12, 6
 SEQUENCES = cycles(users=30, items=ITEMS)
@@ -74,12 +74,12 @@ def test_baselines_stand_beside_the_lists_in_both_protocols(folders: Path) -> No
 
 def test_a_draw_of_users_is_repeated_by_its_seed(folders: Path) -> None:
     split = Split(interactions_of(SEQUENCES))
-    assert evaluation_users(split, 0, 0).tolist() == split.users.tolist()
-    assert evaluation_users(split, 1000, 0).tolist() == split.users.tolist()
-    drawn = evaluation_users(split, 7, 0)
+    assert draw_users(split, 0, 0).tolist() == split.users.tolist()
+    assert draw_users(split, 1000, 0).tolist() == split.users.tolist()
+    drawn = draw_users(split, 7, 0)
     assert drawn.tolist() == sorted(set(drawn.tolist()))
     assert len(drawn) == 7
-    assert drawn.tolist() == evaluation_users(split, 7, 0).tolist() != evaluation_users(split, 7, 1).tolist()
+    assert drawn.tolist() == draw_users(split, 7, 0).tolist() != draw_users(split, 7, 1).tolist()
     metrics = evaluate(folders, CONFIG.model_copy(update={"users": 7, "part": "validation"}), "drawn")
     assert (metrics["users"], metrics["part"]) == (7, "validation")
     again = evaluate(folders, CONFIG.model_copy(update={"users": 7, "part": "validation"}), "again")

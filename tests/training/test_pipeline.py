@@ -16,7 +16,7 @@ from training.config import RunConfig
 from training.pipeline import STAGE_FILE, run_stages
 from training.run_log import read_metrics
 
-STAGES = ["prepare", "embed", "quantize", "assign", "generate", "evaluate", "export"]
+STAGES = ["prepare", "embed", "quantize", "assign", "generate", "fuse", "evaluate", "export"]
 
 
 def settings(text: str = TINY, /, **changes: dict[str, Any]) -> RunConfig:
@@ -87,7 +87,7 @@ def test_a_changed_setting_reruns_its_stage_and_those_after(
         patched.setattr(export, "run", broken_off)
         with pytest.raises(KeyboardInterrupt):
             run_stages(changed, data, out)
-    assert rerun(out, before) == {"generate", "evaluate", "export"}
+    assert rerun(out, before) == {"generate", "fuse", "evaluate", "export"}
     assert json.loads((out / "evaluate" / "metrics.json").read_text())["users"] == 20
     assert not json.loads((out / "export" / STAGE_FILE).read_text())["finished"]
 
@@ -101,6 +101,7 @@ def test_a_changed_setting_reruns_its_stage_and_those_after(
         ({"assign": {"batch": 7}}, "evaluate", "assign"),
         ({"generate": {"seed": 5}}, "export", "generate"),
         ({"fusion": {"bonus": 2.0}}, "export", "generate"),
+        ({"fusion": {"choose_weights": True}}, "evaluate", "fuse"),
     ],
 )
 def test_a_stage_is_refused_where_one_before_it_is_out_of_date(
@@ -160,7 +161,7 @@ def test_work_under_other_settings_is_not_gone_on_with(data: Path, out: Path) ->
 def test_ready_ids_are_taken_over_and_served(tmp_path: Path) -> None:
     shop = write_imported_shop(tmp_path / "shop")
     run_stages(settings(IMPORTED), shop, tmp_path / "out")
-    assert set(finished(tmp_path / "out")) == {"prepare", "assign", "generate", "evaluate", "export"}
+    assert set(finished(tmp_path / "out")) == {"prepare", "assign", "generate", "fuse", "evaluate", "export"}
     bundle = Bundle.load(tmp_path / "out" / "bundle")
     assert bundle.quantizer is None
     assert bundle.catalog().codes[0].tolist() == [[item % 6, 0] for item in range(7)]

@@ -152,7 +152,7 @@ class Comparison:
         """The stages of a job, trained where they are not yet."""
         config, kind = self.config(job), job.row.kind
         if kind == "generator":
-            return self.store.run(config, "generate").folders
+            return self.store.run(config, "fuse").folders
         stored = self.store.run(config, "prepare")
         if kind == "baseline":
             return stored.folders
@@ -204,7 +204,7 @@ class Comparison:
         prints = self.store.planned(config).fingerprints
         evaluated = job.row.evaluated(config)
         trained = {
-            "generator": prints.get("generate", ""),
+            "generator": prints.get("fuse", ""),
             "sasrec": prints["prepare"] + config.sasrec.model_dump_json(),
             "baseline": prints["prepare"],
         }[job.row.kind]

@@ -13,7 +13,8 @@ from training.baselines import BASELINES, Baseline, target_ranks, top_items
 from training.compare.rows import Row
 from training.config import RunConfig
 from training.devices import pick_device
-from training.evaluate import EvaluateConfig, evaluation_users
+from training.evaluate import EvaluateConfig
+from training.fit_fusion import read_fusion
 from training.fit_sasrec import load_chosen
 from training.generator_data import GeneratorData
 from training.interactions import Interactions
@@ -21,7 +22,7 @@ from training.items import read_items
 from training.retrieval import Retriever
 from training.sasrec_trainer import SasrecScorer
 from training.split import NO_ITEM, Split
-from training.validation import HeldOut, find_targets, main_list
+from training.validation import HeldOut, draw_users, find_targets, main_list
 
 TOP = 20
 
@@ -103,9 +104,10 @@ class Scoring:
 class Generating:
     """A trained generator with its search over the catalog's semantic IDs."""
 
-    def __init__(self, prepare: Path, assign: Path, generate: Path, config: RunConfig) -> None:
-        """Reads the folders of the stages."""
+    def __init__(self, prepare: Path, assign: Path, generate: Path, fuse: Path, config: RunConfig) -> None:
+        """Reads the folders of the stages; how lists are joined is the configuration's, chosen weights the stage's."""
         self.config = config
+        self.fusion: FusionConfig = config.fusion.plain().model_copy(update={"weights": read_fusion(fuse).weights})
         self.data = GeneratorData.load(prepare, assign, config.split)
         self.split, self.items = self.data.split, self.data.codes.shape[1]
         self.device = pick_device(config.evaluate.device)
@@ -123,11 +125,6 @@ class Generating:
     def held_out(self, split: Split, users: NDArray[np.int64], *, remove_seen: bool) -> HeldOut:
         """The test targets of some users."""
         return HeldOut(split, users, "test", self.generator.config.max_history, remove_seen)
-
-    @property
-    def fusion(self) -> FusionConfig:
-        """How the modalities' lists are joined."""
-        return self.config.fusion
 
     def users(self, split: Split) -> NDArray[np.int64]:
         """See :class:`System`."""
@@ -149,12 +146,12 @@ class Generating:
 def load_system(row: Row, config: RunConfig, folders: dict[str, Path]) -> System:
     """The system of a row that was trained into the stages' ``folders``."""
     if row.kind == "generator":
-        return Generating(folders["prepare"], folders["assign"], folders["generate"], config)
+        return Generating(folders["prepare"], folders["assign"], folders["generate"], folders["fuse"], config)
     return Scoring(row.name, folders["prepare"], config, folders.get("sasrec"))
 
 
 def _users(config: EvaluateConfig, split: Split) -> NDArray[np.int64]:
-    return evaluation_users(split, config.users, config.seed)
+    return draw_users(split, config.users, config.seed)
 
 
 def _padded(lists: Sequence[NDArray[np.integer]]) -> NDArray[np.int32]:

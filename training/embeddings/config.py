@@ -27,3 +27,8 @@ class EmbeddingsConfig(Config):
         default={"text": TfidfSource(), "image": PictureSource()}, min_length=1
     )
     imputation: ImputationConfig = ImputationConfig()
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether a source depends on which events train."""
+        return any(source.kind == "cooccurrence" for source in self.modalities.values())
