@@ -93,24 +93,34 @@ class Trainer:
         return False
 
     def _is_out_of_time(self) -> bool:
-        return bool(self.config.max_minutes) and self.seconds >= 60 * self.config.max_minutes
+        return self._share_of_time(self.seconds) >= 1
+
+    def _share_of_time(self, seconds: float) -> float:
+        """Of the minutes that training may take; 0 without a limit."""
+        return seconds / (60 * self.config.max_minutes) if self.config.max_minutes else 0.0
 
     def _train_epoch(self, epoch: int, run_log: RunLog) -> None:
-        """Trains the rest of an epoch; its batches depend on the seed and the epoch alone, so a resume finds them."""
+        """Trains the rest of an epoch, or until time is used up.
+
+        Its batches depend on the seed and the epoch alone, so a resume finds them.
+        """
         self.generator.train()
         (examples, plan), done = self.epochs.plan(epoch), self.position.step_in_epoch
         batches = batches_of(self.builder, examples.to(self.device), plan[done:])
         saved = started = time.monotonic()
         for index, batch in enumerate(progress(batches, f"epoch {epoch + 1}", len(plan), done), start=done + 1):
-            self.totals += self._train_step(batch, (epoch + index / len(plan)) / self.config.epochs)
+            of_time = self._share_of_time(self.seconds + time.monotonic() - started)
+            self.totals += self._train_step(batch, max(of_time, (epoch + index / len(plan)) / self.config.epochs))
             self.position = Position(epoch, index, self.position.step + 1)
+            if of_time >= 1:
+                break
             # After the last step the epoch's records follow, and they belong to the checkpoint behind them.
             if index < len(plan) and time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self.seconds += time.monotonic() - started
                 self._save()
                 saved = started = time.monotonic()
         self.seconds += time.monotonic() - started
-        means = dict(zip(TOTALS, (self.totals / len(plan)).tolist(), strict=True))
+        means = dict(zip(TOTALS, (self.totals / self.position.step_in_epoch).tolist(), strict=True))
         self.totals.zero_()
         rate = self.optimizer.param_groups[0]["lr"]
         values = {"epoch": epoch + 1, **means, "train/learning_rate": rate, "train/seconds": self.seconds}
@@ -161,7 +171,8 @@ class Trainer:
         return torch.optim.AdamW(groups, lr=rate, betas=betas, weight_decay=self.config.weight_decay, fused=True)
 
     def _schedule(self, done: float) -> float:
-        """Linear warm-up, then a cosine to 0, over all epochs."""
+        """Linear warm-up, then a cosine to 0, over all epochs or minutes, whichever end first."""
+        done = min(done, 1.0)
         if done < self.config.warmup:
             return done / self.config.warmup
         return 0.5 * (1 + math.cos(math.pi * (done - self.config.warmup) / (1 - self.config.warmup)))

@@ -162,9 +162,10 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
     assert len(values(tmp_path, "validation/ndcg@10")) == 3
 
 
-def test_minutes_that_are_used_up_stop_after_the_epoch_and_leave_weights(tmp_path: Path) -> None:
+def test_minutes_that_are_used_up_stop_at_the_schedules_end_and_leave_weights(tmp_path: Path) -> None:
     trainer = train(fit_config(max_minutes=ALWAYS, validate_every=2), tmp_path)
-    assert trainer.position.epoch == 1
+    assert (trainer.position.epoch, trainer.position.step) == (1, 1)
+    assert values(tmp_path, "train/learning_rate") == [0.0]
     assert len(values(tmp_path, "validation/ndcg@10")) == 1
     Generator.load(tmp_path)
 
