@@ -42,6 +42,7 @@ class GeneratorConfig(Config):
             vocabulary=self.space.vocabulary(self.prompted_tasks),
             tokens_per_position=self.tokens_per_position,
             causal=self.shape.causal,
+            starts_from_state=self.shape.start == "state",
             **self.sizes.model_dump(),
         )
 

@@ -6,6 +6,7 @@ from model.config import Config
 from model.history_tokens import Position
 
 Softmax = Literal["vocabulary", "catalog"]
+Start = Literal["token", "state"]
 
 
 class GeneratorShape(Config):
@@ -19,8 +20,12 @@ class GeneratorShape(Config):
         softmax: what a code's probability is normalised over: the whole "vocabulary", or the codes that lead to an item
             of the "catalog" from the same prefix. With the latter the generator need not learn which IDs exist, and the
             probabilities of all items add up to one.
+        start: what the decoder starts from: a "token" that is always the same, or that and the encoder's "state" at
+            the history's last position. A position of a causal encoder cannot know that it is the last, and attention
+            to its states has no order: the state alone tells the decoder where the history ends.
     """
 
     position: Position = "code"
     causal: bool = False
     softmax: Softmax = "vocabulary"
+    start: Start = "token"

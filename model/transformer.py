@@ -25,10 +25,12 @@ class Memory(NamedTuple):
         keys_values: per decoder layer, keys and values, each ``(B, heads, S, d_head)``.
         bias: ``(B, 1, T, S)``, for each of T targets 0 at what it sees and a large negative number at the rest; T is 1
             where all see the same.
+        start: ``(B, T, d_model)``, what is added to the decoder's first input; None if nothing is.
     """
 
     keys_values: list[tuple[Tensor, Tensor]]
     bias: Tensor
+    start: Tensor | None
 
 
 class Transformer(nn.Module):
@@ -86,12 +88,14 @@ class Transformer(nn.Module):
             present: ``(B, P)``, as there.
             targets: T; the t-th of several targets sees the first ``P / T * (t + 1)`` positions.
         """
+        positions = torch.arange(present.shape[1], device=present.device)
+        behind = torch.arange(1, targets + 1, device=present.device) * (present.shape[1] // targets)
+        visible = positions < behind[:, None]
         bias = padding_bias(present)
         if targets > 1:
-            positions = torch.arange(present.shape[1], device=present.device)
-            last = torch.arange(1, targets + 1, device=present.device) * (present.shape[1] // targets)
-            bias = bias + padding_bias(positions[None, :] < last[:, None])[:, 0, 0]
-        return Memory([layer.cross_attention.keys_values(states) for layer in self.decoder], bias)  # type: ignore[union-attr, operator]
+            bias = bias + padding_bias(visible)[:, 0, 0]
+        keys_values = [layer.cross_attention.keys_values(states) for layer in self.decoder]  # type: ignore[union-attr, operator]
+        return Memory(keys_values, bias, _latest(states, present, visible) if self.config.starts_from_state else None)
 
     def decode(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Logits ``(B, T, vocabulary)`` at all positions of decoder inputs ``(B, T)``, each seeing those before it."""
@@ -113,6 +117,8 @@ class Transformer(nn.Module):
         if memory_bias.shape[2] > 1:
             memory_bias = memory_bias.repeat_interleave(tokens.shape[2], dim=2)
         x = self.dropout(F.embedding(tokens, self.embedding))
+        if memory.start is not None:
+            x = torch.cat([x[:, :, :1] + memory.start[:, :, None], x[:, :, 1:]], dim=2)
         for layer, keys_values in zip(self.decoder, memory.keys_values, strict=True):
             x = layer(x, own_bias, keys_values, memory_bias)
         return self.dropout(self.decoder_norm(x))  # type: ignore[no-any-return]
@@ -132,6 +138,8 @@ class Transformer(nn.Module):
         keys = torch.arange(length + 1, device=tokens.device)
         bias = self.decoder_position(keys[length:], keys)
         x, extended = F.embedding(tokens, self.embedding), []
+        if past is None and memory.start is not None:
+            x = x + memory.start
         for index, (layer, keys_values) in enumerate(zip(self.decoder, memory.keys_values, strict=True)):
             x, layer_past = layer.step(x, None if past is None else past[index], bias, keys_values, memory.bias)  # type: ignore[operator]
             extended.append(layer_past)
@@ -145,6 +153,13 @@ class Transformer(nn.Module):
         """Scores ``(..., V)`` of the tokens whose embeddings ``(..., V, d_model)`` are given, as :meth:`logits`'."""
         scores: Tensor = (x * self.config.d_model**-0.5) @ embeddings.transpose(-2, -1)
         return scores
+
+
+def _latest(states: Tensor, present: Tensor, visible: Tensor) -> Tensor:
+    """Of states ``(B, P, d)`` the last ``present`` ``(B, P)`` one that is ``visible`` ``(T, P)``: ``(B, T, d)``."""
+    positions = torch.arange(present.shape[1], device=present.device)
+    index = ((present[:, None] & visible) * positions).amax(dim=2)
+    return states.gather(1, index[..., None].expand(-1, -1, states.shape[2]))
 
 
 def causal_bias(positions: Tensor) -> Tensor:

@@ -30,8 +30,10 @@ class TransformerConfig(TransformerSizes):
         tokens_per_position: how many tokens of the history share one position of the encoder; their embeddings are
             summed and divided by the root of their number.
         causal: whether a position of the encoder sees only itself and those before it.
+        starts_from_state: whether the state of the last position is added to the decoder's first input.
     """
 
     vocabulary: int
     tokens_per_position: int = 1
     causal: bool = False
+    starts_from_state: bool = False

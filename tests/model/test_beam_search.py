@@ -36,7 +36,12 @@ def one_thread() -> None:
 
 SIZES = TransformerSizes(d_model=12, d_ff=16, heads=2, d_head=6, encoder_layers=1, decoder_layers=2)
 T5 = GeneratorShape()
-SHAPES = [T5, GeneratorShape(softmax="catalog"), GeneratorShape(position="item", causal=True, softmax="catalog")]
+SHAPES = [
+    T5,
+    GeneratorShape(softmax="catalog"),
+    GeneratorShape(position="item", causal=True, softmax="catalog"),
+    GeneratorShape(position="item", causal=True, softmax="catalog", start="state"),
+]
 
 
 @cache

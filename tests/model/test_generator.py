@@ -118,6 +118,7 @@ SHAPES = [
     GeneratorShape(causal=True),
     GeneratorShape(position="item", causal=True),
     GeneratorShape(position="item", causal=True, softmax="catalog"),
+    GeneratorShape(position="item", causal=True, start="state"),
 ]
 
 

@@ -107,9 +107,11 @@ def test_buckets_are_t5s_at_every_distance(buckets: int, max_distance: int, bidi
     assert ours.tolist() == theirs.tolist()
 
 
+@pytest.mark.parametrize("starts_from_state", [False, True])
 @torch.no_grad()
-def test_decoding_step_by_step_equals_decoding_at_once(transformer: Transformer) -> None:
+def test_decoding_step_by_step_equals_decoding_at_once(starts_from_state: bool) -> None:
     """With several beams of each row, which share the row's memory."""
+    transformer = tiny(starts_from_state=starts_from_state)
     rows, beams, length = 3, 4, 5
     tokens, present = padded([9, 2, 6])
     inputs = draw(rows, beams, length, seed=1)
@@ -123,6 +125,20 @@ def test_decoding_step_by_step_equals_decoding_at_once(transformer: Transformer)
         at_once = transformer.decode(inputs[:, beam], memory)
         stepwise = torch.stack([logits[:, beam] for logits in steps], dim=1)
         torch.testing.assert_close(stepwise, at_once, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_causal_history_tells_its_order_to_a_decoder_that_starts_from_its_last_state() -> None:
+    """Without that, the states of [a, b] and of [b, a] may differ, but which of them is the last does not matter."""
+    tokens, present = padded([4, 2])
+    for starts_from_state in (False, True):
+        transformer = tiny(causal=True, starts_from_state=starts_from_state)
+        states, start = transformer.encode(tokens, present), draw(2, 1, seed=1)
+        memory = transformer.memory(states, present)
+        order = torch.tensor([1, 0, 2, 3])
+        moved = transformer.memory(states[:, order], present)
+        same = torch.allclose(transformer.decode(start, memory)[1], transformer.decode(start, moved)[1], atol=1e-6)
+        assert same != starts_from_state
 
 
 @torch.no_grad()

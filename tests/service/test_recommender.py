@@ -57,7 +57,7 @@ def test_a_generator_that_reads_whole_items_is_given_them(
     snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Both lists read the same history then, with the codes of all modalities; only the latest events count."""
-    shape = GeneratorShape(position="item", causal=True, softmax="catalog")
+    shape = GeneratorShape(position="item", causal=True, softmax="catalog", start="state")
     loaded = Bundle.load(write_test_bundle(tmp_path_factory.mktemp("items"), shape))
     engine = Engine(loaded.generator)
     everything = np.ones(ITEMS, dtype=np.bool_)

@@ -85,7 +85,7 @@ def test_the_graph_takes_what_the_example_was_not(search: ConstrainedBeamSearch,
 def item_search() -> ConstrainedBeamSearch:
     """A generator of the other shape in all respects."""
     torch.manual_seed(0)
-    shape = GeneratorShape(position="item", causal=True, softmax="catalog")
+    shape = GeneratorShape(position="item", causal=True, softmax="catalog", start="state")
     return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES, shape=shape)).search().eval()
 
 
