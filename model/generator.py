@@ -66,40 +66,48 @@ class Generator(nn.Module):
 
         Args:
             tokens: ``(B, S)`` int64 histories, PAD behind short ones and in place of what is left out.
-            targets: ``(B, T, L)`` int64 tokens, PAD where there is no target. One target (T = 1) follows the whole
+            targets: ``(B, T, K, L)`` int64 tokens, PAD where there is no target. One item (T = 1) follows the whole
                 history; of several, each follows an equal part of the history's positions, the last one all of them, so
-                the generator must be causal.
-            siblings: ``(B, T, L, M)`` bool, which codes the softmax over the catalog ranges over at each level.
+                the generator must be causal. An item is a target in one modality (K = 1) or in each of them.
+            siblings: ``(B, T, K, L, M)`` bool, which codes the softmax over the catalog ranges over at each level.
             label_smoothing: share of the target's probability that is spread over what the softmax ranges over.
         """
         transformer = self.transformer
         present = transformer.present(tokens)
         memory = transformer.memory(transformer.encode(tokens, present), present, targets.shape[1])
-        shifted = F.pad(targets[:, :, :-1], (1, 0), value=PAD)
-        wanted = targets[:, :, 0] != PAD
-        states, targets = transformer.decode_targets(shifted, memory)[wanted], targets[wanted]
+        states = transformer.decode_targets(F.pad(targets[..., :-1], (1, 0), value=PAD), memory)
         if self.config.shape.softmax == "vocabulary":
             logits = transformer.logits(states).float()
-            return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=label_smoothing)
+            return F.cross_entropy(
+                logits.flatten(0, -2), targets.flatten(), ignore_index=PAD, label_smoothing=label_smoothing
+            )
         assert siblings is not None, "a softmax over the catalog needs the codes that it ranges over"
-        logits = self._code_logits(states, targets).float()
-        return siblings_cross_entropy(logits, codes_of(self.config.space, targets), siblings[wanted], label_smoothing)
+        logits, codes = self._code_logits(states, targets).float(), codes_of(self.config.space, targets)
+        costs, wanted = siblings_cross_entropy(logits, codes, siblings, label_smoothing), (targets != PAD).float()
+        return (costs * wanted).sum() / wanted.sum()
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """Mean encoder state ``(B, d_model)`` of unpadded tokens ``(B, S)``, for the implicit alignment."""
         return self.transformer.encode(tokens, self.transformer.present(tokens)).mean(dim=1)
 
     def _code_logits(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Logits ``(n, L, M)`` of all codes of each target's levels in its own modality, each modality at once."""
-        space, transformer = self.config.space, self.transformer
-        modality = modality_of(space, targets[:, 0])
-        logits = states.new_empty(*targets.shape, space.codes)
-        for index in range(len(space.modalities)):
-            rows = (modality == index).nonzero().squeeze(1)
-            of_levels = code_embeddings(space, transformer.embedding)[index]
-            found = transformer.logits_of(states[rows].transpose(0, 1), of_levels).transpose(0, 1)
-            logits = logits.index_copy(0, rows, found)
+        """Logits ``(B, T, K, L, M)`` of each target's modality and levels, one modality at a time."""
+        space, embeddings = self.config.space, code_embeddings(self.config.space, self.transformer.embedding)
+        if targets.shape[2] == len(space.modalities):
+            columns = zip(states.unbind(2), embeddings, strict=True)
+            return torch.stack([self._logits_of_levels(own, of_levels) for own, of_levels in columns], dim=2)
+        modality = modality_of(space, targets[..., 0])
+        logits = states.new_zeros(*targets.shape, space.codes)
+        for index, of_levels in enumerate(embeddings):
+            rows = (modality == index).nonzero(as_tuple=True)
+            logits = logits.index_put(rows, self._logits_of_levels(states[rows], of_levels))
         return logits
+
+    def _logits_of_levels(self, states: Tensor, of_levels: Tensor) -> Tensor:
+        """Logits ``(..., L, M)`` of states ``(..., L, d_model)`` for the codes' embeddings ``(L, M, d_model)``."""
+        by_level = states.flatten(0, -3).transpose(0, 1)
+        found = self.transformer.logits_of(by_level, of_levels).transpose(0, 1)
+        return found.reshape(*states.shape[:-1], of_levels.shape[1])
 
     def save(self, folder: Path) -> None:
         """Writes weights and configuration, each by renaming a finished file."""
@@ -129,13 +137,14 @@ class Generator(nn.Module):
 
 
 def siblings_cross_entropy(logits: Tensor, codes: Tensor, siblings: Tensor, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy of codes ``(n, L)`` under a softmax of logits ``(n, L, M)`` over siblings ``(n, L, M)`` bool.
+    """Cross-entropy of codes ``(..., L)`` under a softmax of logits ``(..., L, M)`` over siblings, bool, likewise.
 
     With label smoothing e and S siblings, the target is to have 1 - e + e / S and each other sibling e / S.
     """
-    log_probabilities = logits.masked_fill(~siblings, -torch.inf).log_softmax(dim=-1)
+    counted = siblings.to(logits.dtype)
+    log_probabilities = (logits + (1 - counted) * -1e9).log_softmax(dim=-1)
     own = log_probabilities.gather(-1, codes[..., None]).squeeze(-1)
     if not label_smoothing:
-        return -own.mean()
-    everyone = log_probabilities.masked_fill(~siblings, 0.0).sum(-1) / siblings.sum(-1)
-    return -((1 - label_smoothing) * own + label_smoothing * everyone).mean()
+        return -own
+    everyone = (log_probabilities * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    return -((1 - label_smoothing) * own + label_smoothing * everyone)

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.dropout import Dropout, dropout
+from model.rms_norm import RMSNorm
 from model.transformer_config import TransformerConfig
-
-NORM_EPSILON = 1e-6
 
 
 class RelativePositionBias(nn.Module):
@@ -58,10 +57,19 @@ class Attention(nn.Module):
 
     def attend(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """Attention of ``x`` ``(B, T, d_model)`` to keys and values ``(B, heads, K, d_head)``; ``(B, T, d_model)``."""
-        scores = self.split(self.query(x)) @ keys.transpose(2, 3) + bias
+        return self._mix(self.split(self.query(x)), keys, values, bias)
+
+    def attend_itself(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Attention of ``x`` ``(B, T, d_model)`` to itself, its queries, keys and values from one matrix product."""
+        projected = F.linear(x, torch.cat([self.query.weight, self.key_value.weight]))
+        queries, keys, values = projected.chunk(3, dim=-1)
+        return self._mix(self.split(queries), self.split(keys), self.split(values), bias)
+
+    def _mix(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """Values that queries ``(B, heads, T, d_head)`` weight by their scores with keys; ``(B, T, d_model)``."""
+        scores = queries @ keys.transpose(2, 3) + bias
         weights = dropout(F.softmax(scores, dim=-1).to(values.dtype), self.dropout, self.training)
-        mixed = (weights @ values).transpose(1, 2)
-        return self.output(mixed.reshape(x.shape[0], x.shape[1], self.heads * self.d_head))  # type: ignore[no-any-return]
+        return self.output((weights @ values).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def attend_own(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """Attention of each beam to its own past.
@@ -99,18 +107,6 @@ class FeedForward(nn.Module):
         return self.narrow(self.dropout(F.relu(self.wide(x))))  # type: ignore[no-any-return]
 
 
-class RMSNorm(nn.Module):
-    """Division by the root mean square and a learned gain; one node in an exported graph."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(..., size)`` to the same shape."""
-        return F.rms_norm(x, self.weight.shape, self.weight, NORM_EPSILON)
-
-
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward, each behind a norm and a residual."""
 
@@ -122,8 +118,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """``(B, S, d_model)`` with a bias ``(B, heads, S, S)``."""
-        normed = self.attention_norm(x)
-        x = x + self.dropout(self.attention.attend(normed, *self.attention.keys_values(normed), bias))
+        x = x + self.dropout(self.attention.attend_itself(self.attention_norm(x), bias))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # type: ignore[no-any-return]
 
 
@@ -141,14 +136,13 @@ class DecoderLayer(nn.Module):
         """All positions of several targets of a history at once.
 
         Args:
-            x: ``(B, T, L, d_model)``; a target's L positions see each other, not those of other targets.
-            own_bias: ``(heads, L, L)``.
+            x: ``(B, T, n, d_model)``; a target's n positions see each other, not those of other targets.
+            own_bias: ``(heads, n, n)``.
             memory: the layer's cross-attention keys and values.
-            memory_bias: ``(B, 1, T * L, S)``, or 1 in place of ``T * L``.
+            memory_bias: ``(B, 1, T * n, S)``, or 1 in place of ``T * n``.
         """
-        normed = self.self_norm(x.flatten(0, 1))
-        keys, values = self.self_attention.keys_values(normed)
-        x = x + self.dropout(self.self_attention.attend(normed, keys, values, own_bias)).view_as(x)
+        own = self.self_attention.attend_itself(self.self_norm(x.flatten(0, 1)), own_bias)
+        x = x + self.dropout(own).view_as(x)
         return self.read_memory(x.flatten(1, 2), memory, memory_bias).view_as(x)
 
     def step(

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.dropout import Dropout
-from model.layers import DecoderLayer, EncoderLayer, RelativePositionBias, RMSNorm
+from model.layers import DecoderLayer, EncoderLayer, RelativePositionBias
+from model.rms_norm import RMSNorm
 from model.semantic_ids import PAD
 from model.transformer_config import TransformerConfig
 
@@ -76,7 +77,8 @@ class Transformer(nn.Module):
         if each == 1:
             return F.embedding(tokens, self.embedding)
         grouped = tokens.view(len(tokens), -1, each)
-        embedded = F.embedding(grouped, self.embedding) * (grouped != PAD)[..., None]
+        # A mask of numbers: a CPU multiplies them several times faster than truth values.
+        embedded = F.embedding(grouped, self.embedding) * (grouped != PAD)[..., None].to(self.embedding.dtype)
         summed: Tensor = embedded.sum(dim=2) * each**-0.5
         return summed
 
@@ -99,29 +101,41 @@ class Transformer(nn.Module):
 
     def decode(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Logits ``(B, T, vocabulary)`` at all positions of decoder inputs ``(B, T)``, each seeing those before it."""
-        return self.logits(self.decode_targets(tokens[:, None], memory)[:, 0])
+        return self.logits(self.decode_targets(tokens[:, None, None], memory)[:, 0, 0])
 
     def decode_targets(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Decodes several targets of each history, none of which sees another.
 
         Args:
-            tokens: ``(B, T, L)`` int64, the decoder's inputs.
+            tokens: ``(B, T, K, L)`` int64, the decoder's inputs for K branches of each of T targets. The first input is
+                the same in all branches of a target, and is decoded once.
             memory: the histories, with a bias ``(B, 1, T, S)`` (what each target sees) or ``(B, 1, 1, S)``.
 
         Returns:
-            What :meth:`logits` reads, ``(B, T, L, d_model)``.
+            What :meth:`logits` reads, ``(B, T, K, L, d_model)``.
         """
-        positions = torch.arange(tokens.shape[2], device=tokens.device)
-        own_bias = self.decoder_position(positions, positions) + causal_bias(positions)
+        branches, length = tokens.shape[2:]
+        inputs = torch.cat([tokens[:, :, 0, :1], tokens[..., 1:].flatten(2)], dim=2)
+        own_bias = self._branches_bias(branches, length)
         memory_bias = memory.bias
         if memory_bias.shape[2] > 1:
-            memory_bias = memory_bias.repeat_interleave(tokens.shape[2], dim=2)
-        x = self.dropout(F.embedding(tokens, self.embedding))
+            memory_bias = memory_bias.repeat_interleave(inputs.shape[2], dim=2)
+        x = self.dropout(F.embedding(inputs, self.embedding))
         if memory.start is not None:
             x = torch.cat([x[:, :, :1] + memory.start[:, :, None], x[:, :, 1:]], dim=2)
         for layer, keys_values in zip(self.decoder, memory.keys_values, strict=True):
             x = layer(x, own_bias, keys_values, memory_bias)
-        return self.dropout(self.decoder_norm(x))  # type: ignore[no-any-return]
+        first, later = self.dropout(self.decoder_norm(x)).split([1, inputs.shape[2] - 1], dim=2)
+        shared = first[:, :, None].expand(-1, -1, branches, -1, -1)
+        return torch.cat([shared, later.unflatten(2, (branches, length - 1))], dim=3)
+
+    def _branches_bias(self, branches: int, length: int) -> Tensor:
+        """Bias ``(heads, n, n)`` of a shared first position and the ``length - 1`` others of each branch behind it."""
+        behind = torch.arange(1, length, device=self.embedding.device)
+        positions = F.pad(behind.repeat(branches), (1, 0))
+        branch = F.pad(torch.arange(1, branches + 1, device=behind.device).repeat_interleave(length - 1), (1, 0))
+        sees = (branch[None, :] == branch[:, None]) | (branch[None, :] == 0)
+        return self.decoder_position(positions, positions) + causal_bias(positions) + padding_bias(sees)[:, 0, 0]  # type: ignore[no-any-return]
 
     def decode_step(self, tokens: Tensor, past: list[Tensor] | None, memory: Memory) -> tuple[Tensor, list[Tensor]]:
         """Decodes one more position of each beam, for inference only (no dropout).

@@ -19,9 +19,9 @@ class Batch(NamedTuple):
 
     Attributes:
         tokens: ``(B, S)`` int64 inputs, PAD behind short ones and in place of items that are left out.
-        targets: ``(B, T, L)`` int64 tokens: one target (T = 1), or one for each item of a causal generator's input,
-            PAD where there is none.
-        siblings: ``(B, T, L, M)`` bool, which codes may follow each target's prefixes; None if nothing asks for it.
+        targets: ``(B, T, K, L)`` int64 tokens: one item (T = 1), or one for each item of a causal generator's input, in
+            one modality (K = 1) or in all of them in their order; PAD where there is no target.
+        siblings: ``(B, T, K, L, M)`` bool, which codes may follow each target's prefixes; None if nothing asks for it.
         aligned_items: ``(k,)`` int64, for the implicit alignment.
     """
 
@@ -67,7 +67,7 @@ class BatchBuilder:
         )
         self.item_tokens = (item_codes.long() + offsets[:, None, :]).to(device)
         self.source = torch.tensor([task.source for task in tasks], device=device)
-        self.target = torch.tensor([task.target for task in tasks], device=device)
+        self.targets = _target_table(tasks, len(space.modalities)).to(device)
         self.is_sequence = torch.tensor([task.is_sequence for task in tasks], device=device)
         self.has_item_tasks = not all(task.is_sequence for task in tasks)
         self.prompt = torch.tensor([-1 if task.prompt is None else task.prompt for task in tasks], device=device)
@@ -76,11 +76,13 @@ class BatchBuilder:
         """Indices of each batch of an epoch: random, but sorted by length inside pools of ``pool`` batches.
 
         The pools keep padding low while a batch still mixes users and tasks; the batches' order is random. A batch has
-        ``batch_size`` targets, one an example or, for a causal generator, about as many as its inputs have items.
+        ``batch_size`` targets: an example has one for each modality that its task writes and, for a causal generator,
+        for each item of its input.
         """
         order = torch.randperm(len(examples), generator=generator)
         tokens = (examples.length * self.item_length).cpu() + self._prompt_tokens(examples.task).cpu()
-        targets = examples.length.cpu() if self.shape.causal else torch.ones(len(examples), dtype=torch.int64)
+        targets = (self.targets >= 0).sum(1)[examples.task].cpu()
+        targets = targets * examples.length.cpu() if self.shape.causal else targets
         batches: list[Tensor] = []
         for stretch in torch.split(order, batch_size * pool):
             chosen = stretch[tokens[stretch].argsort(stable=True)]
@@ -127,8 +129,7 @@ class BatchBuilder:
         return tokens.masked_fill(~visible[:, None, :, None], PAD).flatten(2)
 
     def _targets(self, examples: Examples, places: Tensor, present: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Target tokens ``(B, T, L)`` and their siblings."""
-        modality = self.target[examples.task]
+        """Target tokens ``(B, T, K, L)`` and their siblings."""
         items, wanted = examples.target[:, None], torch.ones_like(present[:, :1])
         if self.shape.causal:
             last = examples.length[:, None] - 1
@@ -136,9 +137,11 @@ class BatchBuilder:
             items = torch.where(places == last, items, following)
             wanted = present & (self.is_sequence[examples.task][:, None] | (places == last))
             items, wanted = self._behind_prompts(items, examples), self._behind_prompts(wanted, examples)
-        targets = self.item_tokens[modality[:, None], items].masked_fill(~wanted[:, :, None], PAD)
-        siblings = self.siblings.mask(modality[:, None].expand_as(items), items) if self.siblings else None
-        return targets, siblings
+        written = self.targets[examples.task][:, None, :]
+        wanted = wanted[:, :, None] & (written >= 0)
+        modality, items = torch.broadcast_tensors(written.clamp(min=0), items[:, :, None])  # type: ignore[no-untyped-call]
+        targets = self.item_tokens[modality, items].masked_fill(~wanted[..., None], PAD)
+        return targets, self.siblings.mask(modality, items) if self.siblings else None
 
     def _behind_prompts(self, values: Tensor, examples: Examples) -> Tensor:
         """Moves ``(B, H)``, a value for each item of the input, behind the places that a row's prompt takes."""
@@ -174,6 +177,13 @@ def batches_of(builder: BatchBuilder, examples: Examples, batches: list[Tensor])
     device = examples.start.device
     for chosen in batches:
         yield builder.gather(examples.select(chosen.to(device)))
+
+
+def _target_table(tasks: list[Task], modalities: int) -> Tensor:
+    """The modalities that tasks write, ``(tasks, K)``, -1 for none: their only one, or a column for each modality."""
+    if all(len(task.targets) == 1 for task in tasks):
+        return torch.tensor([task.targets for task in tasks])
+    return torch.tensor([[each if each in task.targets else -1 for each in range(modalities)] for task in tasks])
 
 
 def padding_share(tokens: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.errors import BundleError
@@ -35,7 +36,7 @@ def batch() -> tuple[Tensor, Tensor]:
     space = CONFIG.space
     tokens = torch.tensor([[5, 9, 16, 3, 8, 20], [1, 12, 17, PAD, PAD, PAD]])
     targets = np.stack([space.tokens(0, np.array([6, 0, 3])), space.tokens(1, np.array([2, 2, 2]))])
-    return tokens, torch.from_numpy(targets)[:, None]
+    return tokens, torch.from_numpy(targets)[:, None, None]
 
 
 def search(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -98,8 +99,8 @@ def by_hand(generator: Generator, smoothing: float) -> float:
         history = row[row != PAD][None]
         present = torch.ones_like(history, dtype=torch.bool)
         memory = generator.transformer.memory(generator.transformer.encode(history, present), present)
-        for position, token in enumerate(target[0].tolist()):
-            inputs = torch.tensor([[PAD, *target[0, :position].tolist()]])
+        for position, token in enumerate(target[0, 0].tolist()):
+            inputs = torch.tensor([[PAD, *target[0, 0, :position].tolist()]])
             logits = generator.transformer.decode(inputs, memory)[0, -1].double().numpy()
             log_probabilities = logits - np.log(np.exp(logits).sum())
             uniform = log_probabilities.mean()
@@ -131,11 +132,10 @@ def test_one_pass_over_a_sequence_costs_what_its_prefixes_cost_one_by_one(shape:
     tokens = torch.from_numpy(random.integers(1, space.first_prompt_token, (2, events * each)))
     tokens[1, 3 * each :] = PAD
     codes, modality = random.integers(0, space.codes, (2, events, space.levels)), (0, 1)
-    targets = torch.from_numpy(np.stack([space.tokens(m, codes[row]) for row, m in enumerate(modality)]))
+    targets = torch.from_numpy(np.stack([space.tokens(m, codes[row]) for row, m in enumerate(modality)]))[:, :, None]
     targets[1, 3:] = PAD
     targets[0, 1] = PAD
-    siblings = torch.from_numpy(random.random((2, events, space.levels, space.codes)) < 0.5)
-    siblings.scatter_(3, torch.from_numpy(codes)[..., None], torch.ones(2, events, space.levels, 1, dtype=torch.bool))
+    siblings = random_siblings(random, codes[:, :, None])
     alone = [
         generator.loss(
             tokens[row : row + 1, : (event + 1) * each],
@@ -147,6 +147,45 @@ def test_one_pass_over_a_sequence_costs_what_its_prefixes_cost_one_by_one(shape:
     ]
     together = generator.loss(tokens, targets, siblings, label_smoothing=0.1).item()
     assert together == pytest.approx(np.mean(alone), abs=1e-5)
+
+
+def random_siblings(random: np.random.Generator, codes: NDArray[np.int64]) -> Tensor:
+    """Siblings ``(..., L, M)`` of codes ``(..., L)``, themselves among them."""
+    siblings = random.random((*codes.shape, CONFIG.space.codes)) < 0.5
+    np.put_along_axis(siblings, codes[..., None], values=True, axis=-1)
+    return torch.from_numpy(siblings)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("shape", [GeneratorShape(position="item"), *SHAPES[1:]])
+def test_targets_in_all_modalities_cost_what_they_cost_one_modality_at_a_time(
+    shape: GeneratorShape, levels: int
+) -> None:
+    torch.manual_seed(0)
+    space, random = IdSpace(("text", "image", "audio"), levels, codes=7), np.random.default_rng(0)
+    generator = Generator(CONFIG.model_copy(update={"space": space, "shape": shape})).eval()
+    events = 4 if shape.causal else 1
+    tokens = torch.from_numpy(random.integers(1, space.first_prompt_token, (2, 4 * tokens_per_item(space, "item"))))
+    codes = random.integers(0, space.codes, (2, events, 3, space.levels))
+    targets = torch.from_numpy(np.stack([space.tokens(part, codes[:, :, part]) for part in range(3)], axis=2))
+    targets[1, -1, 2] = PAD
+    targets[0, 0, 1] = PAD
+    siblings = random_siblings(random, codes)
+    together = generator.loss(tokens, targets, siblings, label_smoothing=0.1)
+    together.backward()  # type: ignore[no-untyped-call]
+    found = {name: weight.grad for name, weight in generator.named_parameters()}
+    generator.zero_grad()
+    counts = [int((targets[:, :, part, 0] != PAD).sum()) for part in range(3)]
+    alone = []
+    for part, count in enumerate(counts):
+        one = slice(part, part + 1)
+        loss = generator.loss(tokens, targets[:, :, one], siblings[:, :, one], label_smoothing=0.1)
+        alone.append(loss * count / sum(counts))
+    expected = torch.stack(alone).sum()
+    expected.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(together, expected)
+    for name, weight in generator.named_parameters():
+        torch.testing.assert_close(found[name], weight.grad, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -163,9 +202,8 @@ def test_a_softmax_over_siblings_is_the_one_written_out_by_hand(smoothing: float
         found = {code: np.log(value / sum(exponentials.values())) for code, value in exponentials.items()}
         losses.append(-(1 - smoothing) * found[int(codes[row, level])] - smoothing * np.mean(list(found.values())))
     tensors = [torch.from_numpy(array) for array in (logits, codes, siblings)]
-    assert siblings_cross_entropy(tensors[0], tensors[1], tensors[2], smoothing).item() == pytest.approx(
-        np.mean(losses)
-    )
+    found_losses = siblings_cross_entropy(tensors[0], tensors[1], tensors[2], smoothing)
+    assert found_losses.flatten().tolist() == pytest.approx(losses)
 
 
 def test_training_lowers_the_loss_to_almost_nothing(generator: Generator) -> None:

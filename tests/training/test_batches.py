@@ -38,7 +38,8 @@ def test_gathered_tokens_equal_a_naive_construction(
             first = SPACE.first_prompt_token + task.prompt * PROMPT_LENGTH
             tokens = [*range(first, first + PROMPT_LENGTH), *tokens]
         rows.append(tokens)
-        targets.append([SPACE.tokens(task.target, codes[task.target, target]).tolist()])
+        (written,) = task.targets
+        targets.append([[SPACE.tokens(written, codes[written, target]).tolist()]])
         aligned |= set() if task.is_sequence else {target}
     batch = make.gather(examples.select(torch.tensor(chosen)))
     longest = max(map(len, rows))
@@ -96,7 +97,7 @@ def prompt_of(task: Task, each: int) -> list[int]:
 def test_a_causal_batch_has_a_target_for_every_item_of_a_window(
     shape: GeneratorShape, sequences: list[list[int]], max_history: int, random: Random
 ) -> None:
-    tasks = build_tasks(SPACE, explicit="all" if shape.position == "code" else "items")
+    tasks = build_tasks(SPACE, "all" if shape.position == "code" else "items", shape.position)
     codes = random_codes(ITEMS)
     make = BatchBuilder(SPACE, tasks, torch.from_numpy(codes), CPU, shape)
     split = Split(interactions_of(sequences))
@@ -106,32 +107,35 @@ def test_a_causal_batch_has_a_target_for_every_item_of_a_window(
     rows, targets = [], []
     for index, start, length in zip(*(c.tolist() for c in (chosen.task, chosen.start, chosen.length)), strict=True):
         task, items = tasks[index], chosen.items[start : start + length + 1].tolist()
-        row, target = prompt_of(task, each), [[PAD] * SPACE.levels] * (len(prompt_of(task, each)) // each)
+        absent = [PAD] * SPACE.levels
+        nothing = [absent] * (1 if shape.position == "code" else 2)
+        row, target = prompt_of(task, each), [nothing] * (len(prompt_of(task, each)) // each)
         for place in range(length):
             read = [task.source] if shape.position == "code" or not task.is_sequence else range(2)
             own = {part: SPACE.tokens(part, codes[part, items[place]]).tolist() for part in range(2)}
-            absent = [] if shape.position == "code" else [PAD] * SPACE.levels
             parts = [task.source] if shape.position == "code" else range(2)
             row = [*row, *(token for part in parts for token in (own[part] if part in read else absent))]
             following = items[place + 1] if task.is_sequence else items[place]
-            target = [*target, SPACE.tokens(task.target, codes[task.target, following]).tolist()]
+            written = [SPACE.tokens(part, codes[part, following]).tolist() for part in range(2)]
+            columns = task.targets if shape.position == "code" else range(2)
+            target = [*target, [written[part] if part in task.targets else absent for part in columns]]
         rows.append(row)
         targets.append(target)
     batch, longest = make.gather(chosen), max(map(len, rows))
     assert batch.tokens.tolist() == [row + [PAD] * (longest - len(row)) for row in rows]
     places = longest // each
-    assert batch.targets.tolist() == [target + [[PAD] * SPACE.levels] * (places - len(target)) for target in targets]
+    assert batch.targets.tolist() == [target + [nothing] * (places - len(target)) for target in targets]
 
 
 def test_a_causal_plan_has_so_many_targets_a_batch() -> None:
     split = Split(interactions_of(realistic()))
-    tasks = build_tasks(SPACE, explicit="none")
+    tasks = build_tasks(SPACE, explicit="none", position="item")
     make = BatchBuilder(SPACE, tasks, torch.from_numpy(random_codes(ITEMS)), CPU, CAUSAL[1])
     examples = build_windows(tasks, split, ITEMS, 20, torch.Generator().manual_seed(0))
     plan = make.plan(examples, 100, 16, torch.Generator().manual_seed(1))
     assert sorted(torch.cat(plan).tolist()) == list(range(len(examples)))
-    targets = [int(examples.length[batch].sum()) for batch in plan]
-    assert max(targets) <= 100 + 20
+    targets = [2 * int(examples.length[batch].sum()) for batch in plan]
+    assert max(targets) <= 100 + 2 * 20
     assert sum(targets) / len(targets) > 90
 
 
@@ -161,5 +165,5 @@ def test_other_numbers_of_modalities_gather_too(names: tuple[str, ...]) -> None:
     examples = build_examples(tasks, Split(interactions_of([[0, 1, 2, 3, 4]])), ITEMS, 4)
     batch = builder(space, tasks).gather(examples)
     assert batch.tokens.shape[0] == batch.targets.shape[0] == len(examples)
-    assert batch.targets.shape[1:] == (1, space.levels)
+    assert batch.targets.shape[1:] == (1, 1, space.levels)
     assert (len(names) > 1) == bool((batch.tokens >= space.first_prompt_token).any())
