@@ -97,9 +97,9 @@ def show_metrics(run: Path) -> None:
     """What the model reached on held-out purchases, beside popularity and the shop's own probabilities."""
     metrics = json.loads((run / "evaluate" / "metrics.json").read_text())["seen_removed"]
     say("\nHR@10 on the last purchase of every user, seen items removed:")
-    for name in ("popularity", "item_knn", "text", "image", "fused", "oracle"):
-        if name in metrics:
-            say(f"  {name:<12} {metrics[name]['hr@10']:.3f}")
+    lists = [name for name in metrics if not name.endswith("/semantic_id")]
+    for name in sorted(lists, key=lambda name: metrics[name]["hr@10"]):
+        say(f"  {name:<14} {metrics[name]['hr@10']:.3f}")
 
 
 def show_recommendations(address: str, run: Path) -> None:
