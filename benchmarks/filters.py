@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from benchmarks.generated_bundle import SPACE, item_id, write_generated_bundle
 from model.bundle import Bundle
 from model.catalog import Catalog, Item
 from model.filters import Filter
-from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.transformer_config import TransformerSizes
 from service.engine import Engine
@@ -34,6 +32,7 @@ from service.filter_cache import FilterCache
 from service.query import AttributeCap, Query
 from service.recommender import Recommender
 from service.snapshot import Snapshot
+from tests.snapshots import make_snapshot
 
 SEEN = 200
 CATEGORIES = 20
@@ -66,8 +65,7 @@ def build_snapshot(bundle: Bundle, engine: Engine, items: int, seed: int, folder
     folder.mkdir()
     Catalog.build(SPACE, codes, generated_items(items, seed), counts, bundle.manifest.space_hash).save(folder)
     catalog = LiveCatalog.of(Catalog.load(folder))
-    trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_))
-    return Snapshot(bundle, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
+    return make_snapshot(bundle, engine, catalog)
 
 
 def milliseconds(work: Callable[[], object]) -> float:

@@ -44,6 +44,11 @@ class Restriction:
     catalog: LiveCatalog
 
     @cached_property
+    def items(self) -> NDArray[np.int64]:
+        """The allowed items, ascending."""
+        return np.flatnonzero(self.allowed.items)
+
+    @cached_property
     def popular(self) -> tuple[NDArray[np.int32], ...]:
         """Items by popularity in parts, the allowed ones among them: at first HEAD allowed ones, or all if fewer."""
         return _popular(self.catalog, self.allowed.items)

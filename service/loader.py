@@ -16,6 +16,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +25,10 @@ from pydantic import ValidationError
 
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
+from model.codewords import Codewords, Floats
 from model.errors import BundleError, CacheError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
+from model.item_encoder import read_codebooks
 from model.registry import Registry
 from model.release import Release, VersionKey
 from model.version_cache import VersionCache
@@ -48,10 +51,11 @@ FETCH_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Model:
-    """A verified bundle and the engine that runs its generator."""
+    """A verified bundle, the engine that runs its generator, and its codebooks per modality, if it has any."""
 
     bundle: Bundle
     engine: Engine
+    codebooks: Sequence[Floats] | None
 
 
 class Loader:
@@ -181,7 +185,7 @@ class Loader:
         if release.bundle is None:
             raise BundleError("the release has no bundle; publish one, or set MACREC_BUNDLE to a bundle's folder")
         if live is not None and live.bundle.version == release.bundle:
-            return Model(live.bundle, live.engine)
+            return Model(live.bundle, live.engine, live.codewords.codebooks)
         return self._model(self._fetch(registry, VersionKey.of("bundle", release.bundle)), with_catalog=False)
 
     def _fetch(self, registry: Registry, key: VersionKey) -> Path:
@@ -199,7 +203,8 @@ class Loader:
         weights = fusion.model_copy(update={"weights": fusion.weights | settings.weights})
         if not any(weights.list_weights(engine.space.modalities)):
             raise ConfigError(f"MACREC_WEIGHTS ({settings.weights}) leave no modality to search; give one more than 0")
-        return Model(bundle, engine)
+        codebooks = None if bundle.quantizer is None else list(read_codebooks(folder, engine.space))
+        return Model(bundle, engine, codebooks)
 
     def _serve(self, model: Model, catalog: Catalog, source: Source) -> None:
         """Proves beside the live snapshot that another one answers, and puts it in its place."""
@@ -214,6 +219,7 @@ class Loader:
                 engine,
                 live,
                 engine.prepare(live.trie, live.trained),
+                Codewords.of(catalog, model.codebooks),
                 fusion,
                 source,
                 datetime.now(UTC),

@@ -62,8 +62,9 @@ class Recommended(NamedTuple):
 
     Attributes:
         item: its index.
-        score: fused over the lists that were searched; of a popular item its share of all events.
-        ranks: its rank in the list of each modality that found it, from 1; of a popular item none.
+        score: fused over the lists that were searched; of a popular item its share of all events; of a new item how
+            like it is to what is expected.
+        ranks: its rank in the list of each modality that found it, from 1; of popular and new items none.
         scores: its score there, the mean log-probability per code.
         is_new: whether it stands where it does because it is new, rather than by its score.
     """

@@ -16,7 +16,7 @@ from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
 from service.engine import SearchRows
 from service.filter_cache import FilterCache
-from service.new_items import mix, places_of_new
+from service.new_items import mix, places_of_new, rank_new, trained_only
 from service.popular import popular_items
 from service.query import Query, Recommendation, Recommended
 from service.scope import CatalogScope, Items, ListScope, Scope, excluded_items, listed_items
@@ -59,9 +59,10 @@ class Recommender:
 
         def ranking(scope: Scope) -> list[Recommended]:
             known = len(np.unique(history))
-            found = self._found(snapshot, query, history, scope, stages) if known else []
+            lists = self._search(snapshot, query, history, scope, stages) if known else []
+            found = self._joined(snapshot, query, lists, stages)
             if known and snapshot.catalog.has_new_items and places_of_new(query):
-                found = self._with_new(snapshot, query, history, scope, found, stages)
+                found = self._with_new(snapshot, query, history, scope, lists, found, stages)
             if known and known >= query.blend_below:
                 return found
             with stages.timed("prepare"):
@@ -130,6 +131,7 @@ class Recommender:
         query: Query,
         history: Items,
         scope: Scope,
+        lists: list[ScoredItems],
         found: list[Recommended],
         stages: Stages,
     ) -> list[Recommended]:
@@ -138,28 +140,31 @@ class Recommender:
             new_items = scope.new_items()
         if not new_items.reachable:
             return found
-        new = self._found(snapshot, query, history, new_items, stages, cold_share=1.0)
+        expected = trained_only(snapshot, lists)
+        if not any(len(each.items) for each in expected):
+            everything = CatalogScope(snapshot, self.filters, None, None, np.zeros(0, dtype=np.int64))
+            expected = trained_only(snapshot, self._search(snapshot, query, history, everything, stages))
         with stages.timed("fuse"):
-            return mix(found, [each._replace(is_new=True) for each in new], query.new_after, query.new_every)
+            new = rank_new(snapshot, query.weights, expected, new_items.items, None if query.caps else query.k)
+            return mix(found, new, query.new_after, query.new_every)
 
-    def _found(
-        self,
-        snapshot: Snapshot,
-        query: Query,
-        history: Items,
-        scope: Scope,
-        stages: Stages,
-        cold_share: float = 0.0,
-    ) -> list[Recommended]:
-        """All items that one search finds, joined over the modalities."""
+    def _search(
+        self, snapshot: Snapshot, query: Query, history: Items, scope: Scope, stages: Stages
+    ) -> list[ScoredItems]:
+        """What one search finds in each modality."""
         with stages.timed("prepare"):
-            rows = self._rows(snapshot, query, history, scope)._replace(cold_share=cold_share)
+            rows = self._rows(snapshot, query, history, scope)
         with stages.timed("search"):
             leaves, scores = snapshot.engine.search(scope.inputs, rows)
         with stages.timed("fuse"):
-            lists = [_items(scope, *each) for each in zip(leaves, scores, strict=True)]
-            weights = list(query.weights.values())
-            fused = fuse(lists, weights, snapshot.catalog.space.levels, snapshot.fusion)
+            return [_items(scope, *each) for each in zip(leaves, scores, strict=True)]
+
+    def _joined(self, snapshot: Snapshot, query: Query, lists: list[ScoredItems], stages: Stages) -> list[Recommended]:
+        """The lists of the modalities as one."""
+        if not lists:
+            return []
+        with stages.timed("fuse"):
+            fused = fuse(lists, list(query.weights.values()), snapshot.catalog.space.levels, snapshot.fusion)
             return _recommended(fused, list(query.weights), None if query.caps else query.k)
 
     def _rows(self, snapshot: Snapshot, query: Query, history: Items, scope: Scope) -> SearchRows:

@@ -121,7 +121,9 @@ class SharedPrefix(Response):
 class Explanation(Response):
     """Why an item was recommended."""
 
-    lists: dict[str, ListPlace] = Field(description="Its place in each modality's list; none for a popular item.")
+    lists: dict[str, ListPlace] = Field(
+        description="Its place in each modality's list; none for popular and new items."
+    )
     shared_prefixes: list[SharedPrefix] = Field(
         description="Items of the history that the search read and that share a prefix with it; the deepest first, "
         "then by modality, then the latest."
@@ -134,8 +136,8 @@ class RecommendedItem(Response):
     id: str
     rank: int = Field(description="From 1.")
     score: float = Field(
-        description="Fused mean log-probability per code; of popular items their share of all events, which does not "
-        "compare with the others' scores."
+        description="Fused mean log-probability per code; of popular items their share of all events, of new items how "
+        "like they are to what is expected next: neither compares with the others' scores."
     )
     source: Literal["generated", "popular", "new"] = Field(
         description="Popular items fill the answer if no item of the history is known, and a part of it if few are. "

@@ -52,6 +52,10 @@ class Scope(Protocol):
     def popular(self) -> Sequence[NDArray[np.integer]]:
         """Items by popularity in parts, the most popular first, among them all that may come back."""
 
+    @property
+    def items(self) -> Items:
+        """All items that may come back, ascending."""
+
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """What the search must not follow, ``(B, L, X)``, one row for each modality."""
 
@@ -105,6 +109,12 @@ class CatalogScope:
     def popular(self) -> Sequence[NDArray[np.integer]]:
         """See :class:`Scope`."""
         return self.snapshot.catalog.popular if self.restriction is None else self.restriction.popular
+
+    @property
+    def items(self) -> Items:
+        """See :class:`Scope`; what a filter allows is listed once."""
+        allowed = np.arange(len(self.snapshot.catalog)) if self.restriction is None else self.restriction.items
+        return allowed[self.keeps(allowed)]
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """See :class:`Scope`."""

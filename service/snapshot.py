@@ -10,6 +10,7 @@ from typing import Literal
 
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
+from model.codewords import Codewords
 from model.edge_masks import EdgeMasks
 from model.errors import BundleError
 from model.fusion import FusionConfig
@@ -27,6 +28,7 @@ class Snapshot:
     engine: Engine
     catalog: LiveCatalog
     trie: TrieInputs
+    codewords: Codewords
     fusion: FusionConfig
     source: Source
     loaded_at: datetime

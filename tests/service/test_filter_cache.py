@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from model.bundle import Bundle
 from model.filters import Filter
-from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.live_log import LiveItem
 from service import filter_cache
@@ -21,6 +19,7 @@ from service.engine import Engine
 from service.filter_cache import FilterCache, Restriction
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, build_catalog, item_id, random_codes
+from tests.snapshots import make_snapshot
 
 
 def rule(price: int) -> Filter:
@@ -35,8 +34,7 @@ def snapshots(bundle: Path) -> list[Snapshot]:
     made = []
     for items in (ITEMS, ITEMS - 20):
         catalog = LiveCatalog.of(build_catalog(items))
-        trie = engine.prepare(catalog.trie, np.ones(items, dtype=np.bool_))
-        made.append(Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC)))
+        made.append(make_snapshot(loaded, engine, catalog))
     return made
 
 

@@ -1,7 +1,6 @@
 """New items get the places that are theirs by the rule, and nothing else of an answer changes."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from model.bundle import Bundle
 from model.catalog import Catalog
 from model.filters import Filter
-from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from service import scope
 from service.engine import Engine
@@ -22,6 +20,7 @@ from service.query import PrefixCap, Query, Recommended
 from service.recommender import Recommender
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, SPACE, SPACE_HASH, build_catalog, item_id
+from tests.snapshots import make_snapshot
 
 NEW = set(range(0, ITEMS, 5))
 BOTH = {"text": 1.0, "image": 1.0}
@@ -87,8 +86,7 @@ def snapshot(bundle: Path) -> Snapshot:
     catalog = LiveCatalog.of(Catalog.build(SPACE, whole.codes, items, counts, SPACE_HASH))
     loaded = Bundle.load(bundle)
     engine = Engine(loaded.generator)
-    trie = engine.prepare(catalog.trie, catalog.trained)
-    return Snapshot(loaded, engine, catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
+    return make_snapshot(loaded, engine, catalog, catalog.trained)
 
 
 def ask(snapshot: Snapshot, recommender: Recommender | None = None, **changes: object) -> list[Recommended]:
@@ -165,6 +163,35 @@ def test_new_items_of_a_full_group_do_not_stand_in_the_way_of_others(
     assert len(NEW & set(taken)) > 2
     found = ask(snapshot, narrow, k=8, caps=(cap,), **rules)
     assert [each.item for each in found] == taken
+
+
+def test_the_new_item_that_is_most_like_what_is_expected_comes_first(snapshot: Snapshot) -> None:
+    """The ranking's own trained items stand for what is expected, each with its probability."""
+    ranked = ask(snapshot, k=20, beam=20)
+    levels, new = SPACE.levels, sorted(NEW)
+    likeness = np.zeros(len(new))
+    for modality, name in enumerate(SPACE.modalities):
+        found = [each for each in ask(snapshot, k=20, beam=20, weights={name: 1.0}) if each.item not in NEW]
+        probabilities = np.exp([levels * each.scores[name] for each in found])
+        codes = snapshot.catalog.codes(modality, np.arange(ITEMS))
+        likeness += 0.5 * snapshot.codewords.likeness(
+            modality,
+            codes[new],
+            codes[[each.item for each in found]],
+            (probabilities / probabilities.sum()).astype(np.float32),
+        )
+    best = [new[place] for place in np.argsort(-likeness, kind="stable")]
+    given = [each for each in ask(snapshot, k=20, beam=20, new_after=0, new_every=1) if each.is_new]
+    assert [each.item for each in given] == [item for item in best if item not in {3, 11, 4}][: len(given)]
+    assert [each.score for each in given] == sorted((each.score for each in given), reverse=True)
+    assert len(ranked) == 20
+
+
+def test_where_rules_leave_new_items_only_the_whole_catalog_tells_what_is_expected(snapshot: Snapshot) -> None:
+    only_new = tuple(item_id(item) for item in NEW)
+    alone = ask(snapshot, allow=only_new, new_after=0, new_every=1, k=ITEMS, exclude_seen=False)
+    beside = ask(snapshot, new_after=0, new_every=1, k=ITEMS, exclude_seen=False)
+    assert [each.item for each in alone] == [each.item for each in beside if each.is_new]
 
 
 def test_a_catalog_without_new_items_is_searched_once(snapshot: Snapshot) -> None:

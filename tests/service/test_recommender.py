@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from service.query import Query, Recommendation
 from service.recommender import Recommender
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, SPACE, build_catalog, item_id, random_generator, write_test_bundle
+from tests.snapshots import make_snapshot as make_snapshot_of
 
 BOTH = {"text": 1.0, "image": 1.0}
 MakeSnapshot = Callable[[Catalog], Snapshot]
@@ -33,8 +33,7 @@ def make_snapshot(bundle: Path) -> MakeSnapshot:
     engine = Engine(loaded.generator)
 
     def make(catalog: Catalog) -> Snapshot:
-        trie = engine.prepare(catalog.trie, np.ones(len(catalog), dtype=np.bool_))
-        return Snapshot(loaded, engine, LiveCatalog.of(catalog), trie, FusionConfig(), "bundle", datetime.now(UTC))
+        return make_snapshot_of(loaded, engine, LiveCatalog.of(catalog))
 
     return make
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from model.bundle import Bundle
 from model.catalog import Catalog
 from model.filters import Filter
-from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from model.transformer import Transformer
 from service import filter_cache, scope
@@ -27,6 +25,7 @@ from service.snapshot import Snapshot
 from tests import filters
 from tests.bundles import SPACE, SPACE_HASH, random_generator
 from tests.naive_rules import Naive
+from tests.snapshots import make_snapshot
 
 TIE = 1e-5
 CASES = settings(max_examples=500, deadline=None, derandomize=True)
@@ -95,8 +94,7 @@ class Case:
     def snapshot(self, bundle: Bundle, engine: Engine) -> Snapshot:
         """The catalog, ready to be searched."""
         trained = np.isin(np.arange(len(self.catalog)), list(self.trained))
-        trie = engine.prepare(self.catalog.trie, trained)
-        return Snapshot(bundle, engine, self.catalog, trie, FusionConfig(), "bundle", datetime.now(UTC))
+        return make_snapshot(bundle, engine, self.catalog, trained)
 
     def naive(self) -> Naive:
         """The reference."""
