@@ -112,7 +112,7 @@ class Trainer:
         saved = started = time.monotonic()
         for index, batch in enumerate(progress(batches, f"epoch {epoch + 1}", len(plan), done), start=done + 1):
             of_time = self._share_of_time(self.seconds + time.monotonic() - started)
-            self.totals += self._train_step(batch, max(of_time, (epoch + index / len(plan)) / self.config.epochs))
+            self.totals += self.train_step(batch, max(of_time, (epoch + index / len(plan)) / self.config.epochs))
             self.position = Position(epoch, index, self.position.step + 1)
             if of_time >= 1:
                 break
@@ -129,7 +129,7 @@ class Trainer:
         run_log.write(self.position.step, values)
         log.info("epoch %d: loss %.4f after %.0f s", epoch + 1, means["train/loss"], self.seconds)
 
-    def _train_step(self, batch: Batch, done: float) -> torch.Tensor:
+    def train_step(self, batch: Batch, done: float) -> torch.Tensor:
         """One update after the share ``done`` of all; returns what TOTALS names ``(4,)``, left on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule(done)

@@ -32,7 +32,8 @@ def stand(modality: int, item: int) -> NDArray[np.float64]:
     """Where an item stands: its codewords, one by one."""
     codes = TRAINED.codes[modality, item]
     words = np.stack([CODEBOOKS[modality][level, code] for level, code in enumerate(codes)])
-    return words.sum(axis=0, dtype=np.float64)
+    total: NDArray[np.float64] = words.sum(axis=0, dtype=np.float64)
+    return total
 
 
 @settings(deadline=None)

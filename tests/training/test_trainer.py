@@ -29,10 +29,10 @@ from training.generator_config import FitGeneratorConfig
 from training.trainer import Trainer
 
 class Killed(Trainer):
-    def _train_step(self, batch, done):
+    def train_step(self, batch, done):
         if self.position.step == int(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._train_step(batch, done)
+        return super().train_step(batch, done)
 
 config = FitGeneratorConfig.model_validate_json(sys.argv[1])
 Killed(config, data_of(cycles(), random_codes(12)), FusionConfig(), Path(sys.argv[2])).run()
