@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from model.code_tokens import code_embeddings
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Transformer
+from model.transformer import Past, Transformer
 
 NOWHERE = -1e9
 
@@ -108,11 +108,11 @@ class ConstrainedBeamSearch(nn.Module):
             scores=torch.zeros_like(modality, dtype=torch.float32)[:, None],
             tokens=torch.full_like(modality, PAD)[:, None],
         )
-        past: list[Tensor] | None = None
+        past: Past | None = None
         for level in range(self.space.levels):
             states, past = self.transformer.decode_step(beams.tokens, past, memory)
             beams, parents = self._expand(states, beams, catalog, modality, level, width)
-            past = [_reorder(layer, parents) for layer in past]
+            past = [(_reorder(keys, parents), _reorder(values, parents)) for keys, values in past]
         found = beams.scores > -torch.inf
         return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
 
@@ -122,13 +122,13 @@ class ConstrainedBeamSearch(nn.Module):
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
         edges, codes, exists = self._children(beams.nodes, catalog)
-        cold = catalog.edge_cold[edges]
+        cold = _take(catalog.edge_cold, edges)
         if self.shape.softmax == "vocabulary":
             log_probabilities = self._over_vocabulary(states, first_token, codes, cold, catalog.cold_share)
         else:
             log_probabilities = self._over_catalog(states, modality, level, codes, exists, cold, catalog.cold_share)
         scores = beams.scores[:, :, None] + log_probabilities
-        allowed = exists & catalog.edge_allowed[edges] & ~self._dead(beams.nodes, catalog, level)
+        allowed = exists & _take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
@@ -137,19 +137,19 @@ class ConstrainedBeamSearch(nn.Module):
         slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
         nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
-        return Beams(nodes, best, tokens), slots // self.space.codes
+        return Beams(nodes, best, tokens), slots.div(self.space.codes, rounding_mode="trunc")
 
     def _children(self, nodes: Tensor, catalog: CatalogInputs) -> tuple[Tensor, Tensor, Tensor]:
         """Edges, codes and existence ``(B, W, M)`` of every beam's children, M slots for each."""
-        start = catalog.child_start[nodes].long()[:, :, None]
-        end = catalog.child_start[nodes + 1].long()[:, :, None]
+        start = _take(catalog.child_start, nodes).long()[:, :, None]
+        end = _take(catalog.child_start, nodes + 1).long()[:, :, None]
         slots = torch.arange(self.space.codes, device=nodes.device)
         edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
-        return edges, catalog.child_code[edges].long(), start + slots < end
+        return edges, _take(catalog.child_code, edges).long(), start + slots < end
 
     def _dead(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
         """Which slots ``(B, W, M)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
-        start = catalog.child_start[nodes].long()[:, :, None]
+        start = _take(catalog.child_start, nodes).long()[:, :, None]
         slots = catalog.dead_edges[:, level].long()[:, None, :] - start
         slots = torch.where((slots >= 0) & (slots < self.space.codes), slots, self.space.codes)
         shape = (start.shape[0], start.shape[1], self.space.codes + 1)
@@ -160,11 +160,11 @@ class ConstrainedBeamSearch(nn.Module):
         self, states: Tensor, first_token: Tensor, codes: Tensor, cold: Tensor, share: Tensor
     ) -> Tensor:
         """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over all tokens."""
-        logits = self.transformer.logits(states).float()
-        tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=logits.device)
-        of_level = logits.gather(2, tokens.expand(-1, logits.shape[1], -1)) - logits.logsumexp(dim=2, keepdim=True)
-        squares = (2 * of_level).logsumexp(dim=2, keepdim=True)
-        expected = squares - of_level.logsumexp(dim=2, keepdim=True)
+        of_all = self.transformer.logits(states).float().log_softmax(dim=2)
+        tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=of_all.device)
+        of_level = of_all.gather(2, tokens.expand(-1, of_all.shape[1], -1))
+        whole, squares = _sums(of_level)
+        expected = squares + whole
         own = of_level.gather(2, codes)
         return torch.where(cold, _raised(own, expected, share), own)
 
@@ -183,10 +183,19 @@ class ConstrainedBeamSearch(nn.Module):
         logits = self.transformer.logits_of(states, of_level).float().gather(2, codes)
         # A finite number, for exp(-inf - -inf) is none where no child was trained.
         trained = logits.masked_fill(~exists | cold, NOWHERE)
-        whole = trained.logsumexp(dim=2, keepdim=True)
-        expected = (2 * trained).logsumexp(dim=2, keepdim=True) - 2 * whole
+        whole, expected = _sums(trained)
         own = logits - torch.where(cold, torch.logaddexp(whole, logits), whole)
         return torch.where(cold, _raised(own, expected, share), own)
+
+
+def _sums(logarithms: Tensor) -> tuple[Tensor, Tensor]:
+    """Of numbers a with logarithms ``(B, W, M)``, the logarithms ``(B, W, 1)`` of sum a and of sum (a / sum a)^2.
+
+    By a softmax, which runtimes are quick at, where sums of exponentials are slow.
+    """
+    shares = logarithms.softmax(dim=2)
+    whole = logarithms.amax(dim=2, keepdim=True) - shares.amax(dim=2, keepdim=True).log()
+    return whole, shares.square().sum(dim=2, keepdim=True).log()
 
 
 def _raised(own: Tensor, expected: Tensor, share: Tensor) -> Tensor:
@@ -194,6 +203,11 @@ def _raised(own: Tensor, expected: Tensor, share: Tensor) -> Tensor:
     raised = own.exp() + share * expected.exp() * (1 - own.exp())
     # What is too small for a float's exponential keeps its logarithm.
     return torch.maximum(own, raised.log())
+
+
+def _take(values: Tensor, places: Tensor) -> Tensor:
+    """``values`` ``(n,)`` at ``places``, in their shape; a gather, because ONNX Runtime is slow at indexing."""
+    return values.gather(0, places.flatten()).view_as(places)
 
 
 def _reorder(past: Tensor, parents: Tensor) -> Tensor:

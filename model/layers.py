@@ -14,8 +14,8 @@ from model.transformer_config import TransformerConfig
 class RelativePositionBias(nn.Module):
     """T5's learned bias per head and bucket of the distance between query and key.
 
-    The bucket of a distance is a table of ``max_distance + 1`` integers made once in float64, so that exported graphs
-    and mixed precision cannot move a distance to another bucket.
+    The bucket of a distance is a table of ``2 * max_distance + 1`` integers made once in float64, so that exported
+    graphs and mixed precision cannot move a distance to another bucket.
     """
 
     def __init__(self, config: TransformerConfig, bidirectional: bool) -> None:
@@ -28,9 +28,10 @@ class RelativePositionBias(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Bias ``(heads, Q, K)`` between positions ``(Q,)`` and ``(K,)`` int64."""
-        distance = keys[None, :] - queries[:, None]
-        bucket = self.bucket[distance.clamp(-self.max_distance, self.max_distance) + self.max_distance]  # type: ignore[index]
-        return F.embedding(bucket, self.weight).permute(2, 0, 1)
+        distance = (keys[None, :] - queries[:, None]).clamp(-self.max_distance, self.max_distance)
+        # Biases of all distances first: in an exported graph they are a constant.
+        of_distance = F.embedding(self.bucket, self.weight)  # type: ignore[arg-type]
+        return F.embedding(distance + self.max_distance, of_distance).permute(2, 0, 1)
 
 
 class Attention(nn.Module):
@@ -49,6 +50,11 @@ class Attention(nn.Module):
     def split(self, x: Tensor) -> Tensor:
         """``(B, T, inner)`` to ``(B, heads, T, d_head)``."""
         return x.view(x.shape[0], x.shape[1], self.heads, self.d_head).transpose(1, 2)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``(..., inner)`` of ``(..., d_model)`` by products of their own, so that none is copied."""
+        of_keys, of_values = self.key_value.weight.chunk(2)
+        return F.linear(x, of_keys), F.linear(x, of_values)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of ``(B, T, d_model)``, each ``(B, heads, T, d_head)``."""
@@ -76,19 +82,22 @@ class Attention(nn.Module):
 
         Args:
             x: ``(B, W, d_model)``, one position of each beam.
-            keys: ``(B, W, T, heads, d_head)``, as ``values``.
+            keys: ``(B, W, T, inner)``, as ``values``.
             values: the past of each beam and its own position.
             bias: ``(heads, 1, T)``.
 
         Returns:
             ``(B, W, d_model)``.
         """
-        beams = (x.shape[0], x.shape[1], self.heads, self.d_head)
-        query = self.query(x).view(beams).unsqueeze(2)
-        scores = (query * keys).sum(-1) + bias[:, 0, :].transpose(0, 1)
+        if keys.shape[2] == 1:
+            # There is one position to attend to.
+            return self.output(values.squeeze(2))  # type: ignore[no-any-return]
+        past = (*keys.shape[:-1], self.heads, self.d_head)
+        query = self.query(x).view(x.shape[0], x.shape[1], 1, self.heads, self.d_head)
+        scores = (query * keys.view(past)).sum(-1) + bias[:, 0, :].transpose(0, 1)
         weights = F.softmax(scores, dim=2)
-        mixed = (weights.unsqueeze(-1) * values).sum(2)
-        return self.output(mixed.reshape(x.shape[0], x.shape[1], self.heads * self.d_head))  # type: ignore[no-any-return]
+        mixed = (weights.unsqueeze(-1) * values.view(past)).sum(2)
+        return self.output(mixed.flatten(2))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -146,26 +155,31 @@ class DecoderLayer(nn.Module):
         return self.read_memory(x.flatten(1, 2), memory, memory_bias).view_as(x)
 
     def step(
-        self, x: Tensor, past: Tensor | None, bias: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        x: Tensor,
+        past: tuple[Tensor, Tensor] | None,
+        bias: Tensor,
+        memory: tuple[Tensor, Tensor],
+        memory_bias: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One position of each beam.
 
         Args:
             x: ``(B, W, d_model)``.
-            past: ``(B, W, T, 2 * inner)`` keys and values of earlier positions, None at the first.
+            past: keys and values of earlier positions, each ``(B, W, T, inner)``, None at the first.
             bias: ``(heads, 1, T + 1)``.
             memory: the layer's cross-attention keys and values.
             memory_bias: ``(B, 1, 1, S)``.
 
         Returns:
-            The layer's output ``(B, W, d_model)`` and the past with this position ``(B, W, T + 1, 2 * inner)``.
+            The layer's output ``(B, W, d_model)`` and the past with this position, each ``(B, W, T + 1, inner)``.
         """
         normed = self.self_norm(x)
-        own = self.self_attention.key_value(normed).unsqueeze(2)
-        past = own if past is None else torch.cat([past, own], dim=2)
-        keys, values = past.unflatten(-1, (2, self.self_attention.heads, self.self_attention.d_head)).unbind(3)
+        keys, values = (own.unsqueeze(2) for own in self.self_attention.project(normed))
+        if past is not None:
+            keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
         x = x + self.self_attention.attend_own(normed, keys, values, bias)
-        return self.read_memory(x, memory, memory_bias), past
+        return self.read_memory(x, memory, memory_bias), (keys, values)
 
     def read_memory(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor) -> Tensor:
         """Cross-attention and feed-forward of ``(B, T, d_model)``; the T positions or beams share the memory."""

@@ -6,7 +6,7 @@ d_model^-0.5. Batched training decodes all positions at once; the search decodes
 with the beams of a row sharing one copy of its cross-attention keys and values.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from model.layers import DecoderLayer, EncoderLayer, RelativePositionBias
 from model.rms_norm import RMSNorm
 from model.semantic_ids import PAD
 from model.transformer_config import TransformerConfig
+
+Past: TypeAlias = list[tuple[Tensor, Tensor]]
+"""Per decoder layer, keys and values of the positions that each beam decoded, each ``(B, W, T, inner)``."""
 
 
 class Memory(NamedTuple):
@@ -137,18 +140,18 @@ class Transformer(nn.Module):
         sees = (branch[None, :] == branch[:, None]) | (branch[None, :] == 0)
         return self.decoder_position(positions, positions) + causal_bias(positions) + padding_bias(sees)[:, 0, 0]  # type: ignore[no-any-return]
 
-    def decode_step(self, tokens: Tensor, past: list[Tensor] | None, memory: Memory) -> tuple[Tensor, list[Tensor]]:
+    def decode_step(self, tokens: Tensor, past: Past | None, memory: Memory) -> tuple[Tensor, Past]:
         """Decodes one more position of each beam, for inference only (no dropout).
 
         Args:
             tokens: ``(B, W)`` int64, the last token of each beam.
-            past: per layer ``(B, W, T, 2 * inner)``, None at the first step.
+            past: what the beams decoded before, None at the first step.
             memory: the histories, one for the W beams of a row.
 
         Returns:
             What :meth:`logits` reads, ``(B, W, d_model)``, and the past with this position.
         """
-        length = 0 if past is None else past[0].shape[2]
+        length = 0 if past is None else past[0][0].shape[2]
         keys = torch.arange(length + 1, device=tokens.device)
         bias = self.decoder_position(keys[length:], keys)
         x, extended = F.embedding(tokens, self.embedding), []

@@ -128,7 +128,7 @@ def export_generator(generator: Generator, codes: NDArray[np.uint8], path: Path,
     """Exports the search as the export stage does."""
     trie = build_trie(codes)
     example = (
-        torch.ones(2, 12, dtype=torch.int64),
+        torch.ones(2, 2 * len(codes) * codes.shape[2], dtype=torch.int64),
         torch.tensor([0, 1]),
         torch.from_numpy(trie.child_start),
         torch.from_numpy(trie.child_code),
