@@ -1,6 +1,7 @@
 """Dropout that is cheap on a CPU, where drawing one random number per element costs as much as the matrix products."""
 
-import numpy as np
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,14 +32,19 @@ def _zeros_and(factor: float, rate: float, count: int) -> Tensor:
     """``factor`` and, with probability ``rate``, 0: bfloat16 ``(count,)``.
 
     Truth values are slow to make and slow to multiply by: the sign of a difference, spread over all bits, masks those
-    of the factor. The draws follow torch's random numbers, from a generator that is twice as fast.
+    of the factor.
     """
-    seed = int(torch.empty((), dtype=torch.int64).random_())
-    draws = np.random.SFC64(seed).random_raw(-(-count // _PER_DRAW))
-    bits = torch.from_numpy(draws.view(np.int16))[:count].bitwise_right_shift_(1)
+    draws = torch.empty(-(-count // _PER_DRAW), dtype=torch.int64).random_(-(2**63), None)
+    bits = draws.view(torch.int16)[:count].bitwise_right_shift_(1)
     threshold = round((1 - rate) * 2 ** (_BITS - 1)) - 2 ** (_BITS - 2)
-    ones = int(torch.tensor(factor, dtype=torch.bfloat16).view(torch.int16))
-    return bits.sub_(threshold).bitwise_right_shift_(_BITS - 1).bitwise_and_(ones).view(torch.bfloat16)
+    negative = bits.sub_(threshold).bitwise_right_shift_(_BITS - 1)
+    return negative.bitwise_and_(_bits_of(factor)).view(torch.bfloat16)
+
+
+@cache
+def _bits_of(factor: float) -> int:
+    """Those of ``factor`` in bfloat16, as a number of 16 bits."""
+    return int(torch.tensor(factor, dtype=torch.bfloat16).view(torch.int16))
 
 
 class Dropout(nn.Module):
