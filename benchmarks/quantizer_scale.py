@@ -2,7 +2,7 @@
 
 Generates clustered embeddings of two modalities into a folder, maps them as the quantize stage does, and runs its
 parts: the start (K-means for the pseudo-labels of both modalities and for the codebooks), epochs with all terms of the
-loss, and a check of the whole catalog. Prints one JSON line; peaks include mapped pages of embeddings.
+loss, and a check of the whole catalog. Prints a JSON line for each part; peaks include mapped pages of embeddings.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,27 +43,23 @@ def write_embeddings(folder: Path, items: int, width: int) -> None:
         np.save(folder / f"{name}.present.npy", rng.random(items) >= (0.0 if name == "text" else MISSING))
 
 
-def timed(part: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    part()
-    return round(time.perf_counter() - started, 1)
-
-
-def measure(config: FitQuantizerConfig, items: EmbeddedItems) -> dict[str, object]:
+def measure(config: FitQuantizerConfig, items: EmbeddedItems) -> Iterator[dict[str, object]]:
     """Runs the parts of the quantize stage, each with its time, and the peak memory after it."""
     trainer = QuantizerTrainer(config, items, pick_device(config.device))
-
     parts: list[tuple[str, Callable[[], object]]] = [
         ("start", trainer.start),
         *((f"epoch {epoch + 1}", trainer.train_epoch) for epoch in range(config.epochs)),
         ("check", trainer.check),
     ]
-    seconds, peaks = {}, {}
     for name, part in parts:
-        seconds[name] = timed(part)
-        peaks[name] = peak_memory_mib()
-    return {"seconds": seconds, "peak_mib": peaks, "batch": trainer.sizes.batch, "codes": trainer.sizes.codes}
+        wall, processor = time.perf_counter(), time.process_time()
+        part()
+        yield {
+            "part": name,
+            "seconds": round(time.perf_counter() - wall, 1),
+            "processor_seconds": round(time.process_time() - processor, 1),
+            "peak_mib": peak_memory_mib(),
+        }
 
 
 def main() -> None:
@@ -81,8 +77,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_embeddings(Path(folder), arguments.items, arguments.width)
         reset_peak_memory()
-        found = measure(config, read_embedded_items(Path(folder), MODALITIES))
-    sys.stdout.write(json.dumps({"benchmark": "quantizer_scale", **vars(arguments), **found}) + "\n")
+        for found in measure(config, read_embedded_items(Path(folder), MODALITIES)):
+            sys.stdout.write(json.dumps({"benchmark": "quantizer_scale", **vars(arguments), **found}) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

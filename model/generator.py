@@ -87,8 +87,8 @@ class Generator(nn.Module):
         return (costs * wanted).sum() / wanted.sum()
 
     def pooled(self, tokens: Tensor) -> Tensor:
-        """Mean encoder state ``(B, d_model)`` of unpadded tokens ``(B, S)``, for the implicit alignment."""
-        return self.transformer.encode(tokens, self.transformer.present(tokens)).mean(dim=1)
+        """Mean encoder state ``(B, d_model)`` float32 of unpadded tokens ``(B, S)``, for the implicit alignment."""
+        return self.transformer.encode(tokens, self.transformer.present(tokens)).float().mean(dim=1)
 
     def _code_logits(self, states: Tensor, targets: Tensor) -> Tensor:
         """Logits ``(B, T, K, L, M)`` of each target's modality and levels, one modality at a time."""

@@ -23,6 +23,6 @@ def two_way_info_nce(first: Tensor, second: Tensor, temperature: float) -> Tenso
 def implicit_alignment(generator: Generator, builder: BatchBuilder, items: Tensor, temperature: float) -> Tensor:
     """The loss of distinct items ``(k,)`` between their mean encoder states in two modalities, over all pairs."""
     modalities = range(len(builder.space.modalities))
-    pooled = [generator.pooled(builder.tokens(modality, items)).float() for modality in modalities]
+    pooled = [generator.pooled(builder.tokens(modality, items)) for modality in modalities]
     losses = [two_way_info_nce(pooled[a], pooled[b], temperature) for a, b in combinations(modalities, 2)]
     return torch.stack(losses).sum()

@@ -17,6 +17,9 @@ from training.contrast import NO_LABEL
 
 MOST_CLUSTERS = 512
 ITEMS_PER_CLUSTER = 12
+ITEMS_PER_START_CENTRE = 8
+"""Of how many random items the starts choose each centre; of three batches, as in scikit-learn, ten starts for 512
+clusters would cost more than all that follows."""
 
 
 class PseudoLabelConfig(Config):
@@ -60,7 +63,13 @@ def pseudo_labels(
         # Fewer distinct embeddings than clusters leave some clusters empty, which harms nothing here.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if len(owned) > config.minibatch_above:
-            kmeans = MiniBatchKMeans(clusters, n_init=config.starts, batch_size=config.minibatch, random_state=seed)
+            kmeans = MiniBatchKMeans(
+                clusters,
+                n_init=config.starts,
+                init_size=ITEMS_PER_START_CENTRE * clusters,
+                batch_size=config.minibatch,
+                random_state=seed,
+            )
         else:
             kmeans = KMeans(clusters, n_init=config.starts, random_state=seed)
         labels[present] = kmeans.fit_predict(owned)
