@@ -104,7 +104,7 @@ class Eager:
         dead = torch.full((len(request.modalities), self._items.space.levels, 1), NO_EDGES, dtype=torch.int32)
         modality, beam = torch.tensor(request.modalities), torch.zeros(request.beam, dtype=torch.int64)
         with torch.inference_mode():
-            return self._search(tokens, modality, *self._trie, self._allowed, dead, beam, self._cold, torch.tensor(0.0))
+            return self._search(tokens, modality, *self._trie, self._allowed, dead, beam, self._cold)
 
     def found(self, result: Any, _request: Request) -> Found:
         """The same."""

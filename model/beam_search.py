@@ -7,16 +7,8 @@ A beam's score is the sum of the log-probabilities of its codes; what is returne
 was trained, a code's probability is from a softmax over the whole vocabulary, masked afterwards and not renormalised,
 or from one over the codes that lead to an item of the catalog from the same prefix, whatever a request's rules allow.
 Of these, trained items range over trained ones alone, and a new one over those and itself, so that what is added to a
-catalog changes no other item's score.
-
-A generator gives almost nothing to codes that it never saw after a prefix, so items that came after its training would
-never be found. On edges that lead to such items only, a code is therefore taken for as probable as the codes that the
-generator expects in its place, times a share s between 0 (off) and 1:
-
-    P'(c | prefix) = 1 - (1 - P(c | prefix)) (1 - s E),  E = sum_c' P(c' | prefix)^2 / sum_c' P(c' | prefix)
-
-with c' over the level's codes, of which a softmax over the catalog takes those of trained items alone. All other edges
-keep their P. A filter changes no score.
+catalog changes no other item's score, and neither does a filter. A generator gives almost nothing to codes that it
+never saw after a prefix: new items come up by other means (:mod:`model.codewords`).
 """
 
 from typing import NamedTuple
@@ -40,7 +32,6 @@ class CatalogInputs(NamedTuple):
         child_start: ``(I + 1,)`` int32, as in :class:`model.trie.Trie`.
         child_code: ``(E,)`` uint8, likewise.
         edge_cold: ``(E,)`` bool, True at edges below which no item was trained.
-        cold_share: a scalar, the share s above, 0 to 1.
         edge_allowed: ``(E,)`` bool, False at edges below which a shared filter allows nothing.
         dead_edges: ``(B, L, X)`` int32 edges that one request forbids, per row and level, padded with -1.
     """
@@ -50,7 +41,6 @@ class CatalogInputs(NamedTuple):
     edge_allowed: Tensor
     dead_edges: Tensor
     edge_cold: Tensor
-    cold_share: Tensor
 
 
 class Beams(NamedTuple):
@@ -80,7 +70,6 @@ class ConstrainedBeamSearch(nn.Module):
         dead_edges: Tensor,
         beam: Tensor,
         edge_cold: Tensor,
-        cold_share: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Searches the best semantic IDs.
 
@@ -93,13 +82,12 @@ class ConstrainedBeamSearch(nn.Module):
             dead_edges: each row's exclusions.
             beam: ``(W,)``, any numeric type: its length is the beam width.
             edge_cold: see :class:`CatalogInputs`.
-            cold_share: likewise.
 
         Returns:
             Leaf nodes ``(B, W)`` int64, best first, -1 where there are fewer leaves than beams, and their mean
             log-probability per code ``(B, W)`` float32, -inf there.
         """
-        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold, cold_share)
+        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold)
         present = self.transformer.present(tokens)
         memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
         width = beam.shape[0]
@@ -122,11 +110,12 @@ class ConstrainedBeamSearch(nn.Module):
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
         edges, codes, exists = self._children(beams.nodes, catalog)
-        cold = _take(catalog.edge_cold, edges)
         if self.shape.softmax == "vocabulary":
-            log_probabilities = self._over_vocabulary(states, first_token, codes, cold, catalog.cold_share)
+            log_probabilities = self._over_vocabulary(states, first_token, codes)
         else:
-            log_probabilities = self._over_catalog(states, modality, level, codes, exists, cold, catalog.cold_share)
+            cold = _take(catalog.edge_cold, edges)
+            of_level = code_embeddings(self.space, self.transformer.embedding)[:, level][modality]
+            log_probabilities = self._over_catalog(states, of_level, codes, exists, cold)
         scores = beams.scores[:, :, None] + log_probabilities
         allowed = exists & _take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
@@ -156,53 +145,28 @@ class ConstrainedBeamSearch(nn.Module):
         dead = torch.zeros(shape, dtype=torch.bool, device=start.device)
         return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, : self.space.codes]
 
-    def _over_vocabulary(
-        self, states: Tensor, first_token: Tensor, codes: Tensor, cold: Tensor, share: Tensor
-    ) -> Tensor:
+    def _over_vocabulary(self, states: Tensor, first_token: Tensor, codes: Tensor) -> Tensor:
         """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over all tokens."""
         of_all = self.transformer.logits(states).float().log_softmax(dim=2)
-        tokens = first_token[:, None, None] + torch.arange(self.space.codes, device=of_all.device)
-        of_level = of_all.gather(2, tokens.expand(-1, of_all.shape[1], -1))
-        whole, squares = _sums(of_level)
-        expected = squares + whole
-        own = of_level.gather(2, codes)
-        return torch.where(cold, _raised(own, expected, share), own)
+        return of_all.gather(2, codes + first_token[:, None, None])
 
-    def _over_catalog(
-        self,
-        states: Tensor,
-        modality: Tensor,
-        level: int,
-        codes: Tensor,
-        exists: Tensor,
-        cold: Tensor,
-        share: Tensor,
-    ) -> Tensor:
-        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over trained children."""
-        of_level = code_embeddings(self.space, self.transformer.embedding)[:, level][modality]
+    def _over_catalog(self, states: Tensor, of_level: Tensor, codes: Tensor, exists: Tensor, cold: Tensor) -> Tensor:
+        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over trained children.
+
+        ``of_level`` are the embeddings ``(B, M, d_model)`` of the level's codes.
+        """
         logits = self.transformer.logits_of(states, of_level).float().gather(2, codes)
         # A finite number, for exp(-inf - -inf) is none where no child was trained.
-        trained = logits.masked_fill(~exists | cold, NOWHERE)
-        whole, expected = _sums(trained)
-        own = logits - torch.where(cold, torch.logaddexp(whole, logits), whole)
-        return torch.where(cold, _raised(own, expected, share), own)
+        whole = _log_sum(logits.masked_fill(~exists | cold, NOWHERE))
+        return logits - torch.where(cold, torch.logaddexp(whole, logits), whole)
 
 
-def _sums(logarithms: Tensor) -> tuple[Tensor, Tensor]:
-    """Of numbers a with logarithms ``(B, W, M)``, the logarithms ``(B, W, 1)`` of sum a and of sum (a / sum a)^2.
+def _log_sum(logarithms: Tensor) -> Tensor:
+    """The logarithm ``(B, W, 1)`` of the sum of numbers whose logarithms are ``(B, W, M)``.
 
     By a softmax, which runtimes are quick at, where sums of exponentials are slow.
     """
-    shares = logarithms.softmax(dim=2)
-    whole = logarithms.amax(dim=2, keepdim=True) - shares.amax(dim=2, keepdim=True).log()
-    return whole, shares.square().sum(dim=2, keepdim=True).log()
-
-
-def _raised(own: Tensor, expected: Tensor, share: Tensor) -> Tensor:
-    """Log P' of the module's docstring from log P ``(B, W, M)`` and log E ``(B, W, 1)``."""
-    raised = own.exp() + share * expected.exp() * (1 - own.exp())
-    # What is too small for a float's exponential keeps its logarithm.
-    return torch.maximum(own, raised.log())
+    return logarithms.amax(dim=2, keepdim=True) - logarithms.softmax(dim=2).amax(dim=2, keepdim=True).log()
 
 
 def _take(values: Tensor, places: Tensor) -> Tensor:

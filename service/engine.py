@@ -39,15 +39,12 @@ class SearchRows(NamedTuple):
         modality: ``(B,)`` int64, whose IDs each row searches.
         dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
         beam: W, the width.
-        cold_share: what items that the generator never saw get of what is expected in their place
-            (:mod:`model.beam_search`); 0 to 1.
     """
 
     tokens: NDArray[np.int64]
     modality: NDArray[np.int64]
     dead_edges: NDArray[np.int32]
     beam: int
-    cold_share: float = 0.0
 
 
 class Leaves(NamedTuple):
@@ -126,7 +123,6 @@ class Engine:
             "modality": rows.modality,
             "dead_edges": rows.dead_edges,
             "beam": np.zeros(rows.beam, dtype=np.int64),
-            "cold_share": np.array(rows.cold_share, dtype=np.float32),
         }
         values = {name: self._value(array) for name, array in arrays.items()}
         nodes, scores = (output.numpy() for output in self._session.run_with_ort_values(OUTPUTS, trie.values | values))

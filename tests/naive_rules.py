@@ -31,7 +31,7 @@ class Naive:
             codes = [tuple(row) for row in catalog.codes(modality, np.arange(len(catalog))).tolist()]
             tokens = space.tokens(modality, catalog.codes(modality, np.array(history))).ravel().tolist()
             ids = {codes[item] for item in allowed}
-            found = naive_search(self.transformer, space, modality, tokens, ids, beams, Cold(ids, 0.0))
+            found = naive_search(self.transformer, space, modality, tokens, ids, beams, Cold(ids))
             self.margin = min(self.margin, found.margin)
             shelves = [
                 sorted((item for item in allowed if codes[item] == each), key=catalog.rank) for each in found.ids

@@ -31,27 +31,18 @@ class Level(NamedTuple):
 
 
 class Cold(NamedTuple):
-    """The IDs of trained items, the share that others get of what is expected in their place, and the softmax."""
+    """The IDs of trained items, and the softmax."""
 
     trained: set[Codes]
-    share: float
     softmax: Softmax = "vocabulary"
 
     def log_probability(self, prefix: Codes, code: int, level: Level) -> float:
         """Of ``code`` after ``prefix``."""
-        siblings = {codes[len(prefix)] for codes in self.trained if codes[: len(prefix)] == prefix}
         if self.softmax == "vocabulary":
-            probabilities = [math.exp(logit - level.whole) for logit in level.logits]
-            expected = sum(value * value for value in probabilities) / sum(probabilities)
-            own = probabilities[code]
-        else:
-            weights = {each: math.exp(level.logits[each]) for each in siblings}
-            expected = sum(value**2 for value in weights.values()) / max(sum(weights.values()) ** 2, 1e-300)
-            others = sum(value for each, value in weights.items() if each != code)
-            own = math.exp(level.logits[code]) / (others + math.exp(level.logits[code]))
-        if code in siblings:
-            return math.log(own)
-        return math.log(1 - (1 - own) * (1 - self.share * expected))
+            return level.logits[code] - level.whole
+        siblings = {codes[len(prefix)] for codes in self.trained if codes[: len(prefix)] == prefix}
+        weights = {each: math.exp(level.logits[each]) for each in siblings | {code}}
+        return math.log(weights[code] / sum(weights.values()))
 
 
 def naive_search(

@@ -106,11 +106,10 @@ def run(
 
 
 class Rules(NamedTuple):
-    """What a checked search obeys: each history's excluded items, the trained items ``(N,)``, the others' share."""
+    """What a checked search obeys: each history's excluded items, and which items ``(N,)`` were trained."""
 
     excluded: list[NDArray[np.int32]]
     trained: NDArray[np.bool_]
-    cold_share: float
 
 
 def metadata(item: Item) -> dict[str, Any]:
@@ -134,7 +133,6 @@ def search_inputs(
         torch.from_numpy(dead),
         torch.zeros(beam, dtype=torch.int64),
         torch.from_numpy(cold_edges(data.trie, rules.trained)),
-        torch.tensor(rules.cold_share),
     )
 
 
@@ -152,8 +150,8 @@ def _write_generator(
     seen = data.split.seen(users, "test")
     excluded = [seen.items[start:end] for start, end in zip(seen.offsets[:-1], seen.offsets[1:], strict=True)]
     items = data.codes.shape[1]
-    free = Rules([np.zeros(0, dtype=np.int32)] * len(users), np.ones(items, dtype=np.bool_), 0.0)
-    bound = Rules(excluded, np.arange(items) % 2 == 0, 0.5)
+    free = Rules([np.zeros(0, dtype=np.int32)] * len(users), np.ones(items, dtype=np.bool_))
+    bound = Rules(excluded, np.arange(items) % 2 == 0)
     cases = [
         search_inputs(data, search.shape.position, histories, modality, beam, rules)
         for modality in range(len(data.space.modalities))

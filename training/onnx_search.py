@@ -27,7 +27,6 @@ INPUTS = (
     "dead_edges",
     "beam",
     "edge_cold",
-    "cold_share",
 )
 OUTPUTS = ("nodes", "scores")
 SCORE_TOLERANCE = 1e-4
@@ -73,7 +72,6 @@ def export_search(
         {0: free, 2: free},
         {0: free},
         {0: free},
-        {},
     )
     export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
 

@@ -38,7 +38,6 @@ class Retriever:
         device: torch.device,
         batch_size: int = 128,
         trained: NDArray[np.bool_] | None = None,
-        cold_share: float = 0.0,
     ) -> None:
         """Prepares the searches.
 
@@ -50,7 +49,6 @@ class Retriever:
             device: where the search runs.
             batch_size: histories at once.
             trained: ``(N,)``, which items the generator saw; all if not given.
-            cold_share: what the others get of what is expected in their place (:mod:`model.beam_search`).
         """
         self.search = search.eval()
         self.space = space
@@ -64,7 +62,6 @@ class Retriever:
         self.edge_allowed = torch.ones(len(trie.child_code), dtype=torch.bool, device=device)
         cold = np.zeros(len(trie.child_code), dtype=np.bool_) if trained is None else cold_edges(trie, trained)
         self.edge_cold = torch.from_numpy(cold).to(device)
-        self.cold_share = torch.tensor(cold_share, device=device)
 
     def lists(self, histories: Histories, modality: int, beam: int, removed: SeenItems | None) -> LeafLists:
         """Searches the IDs of one modality after the IDs of the histories in the same modality.
@@ -125,6 +122,5 @@ class Retriever:
             torch.from_numpy(dead).to(self.device),
             torch.empty(beam, device=self.device),
             self.edge_cold,
-            self.cold_share,
         )
         return nodes.cpu().numpy(), scores.cpu().numpy()

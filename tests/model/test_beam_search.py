@@ -55,7 +55,7 @@ def search_of(space: IdSpace, shape: GeneratorShape = T5) -> ConstrainedBeamSear
 class Case:
     """A catalog ``(m, N, L)`` and the requests to it: per row a history, a modality and the items that it excludes.
 
-    Items of which ``trained`` ``(N,)`` is False get ``cold_share`` of what is expected in their place.
+    Items of which ``trained`` ``(N,)`` is False came after training.
     """
 
     space: IdSpace
@@ -65,7 +65,6 @@ class Case:
     excluded: list[list[int]]
     beams: int
     trained: NDArray[np.bool_]
-    cold_share: float = 0.0
     shape: GeneratorShape = T5
 
     @property
@@ -80,7 +79,7 @@ class Case:
     def cold(self, row: int) -> Cold:
         """What a naive search must know of items that were not trained."""
         trained = self.codes[self.modality[row], self.trained].tolist()
-        return Cold({tuple(codes) for codes in trained}, self.cold_share, self.shape.softmax)
+        return Cold({tuple(codes) for codes in trained}, self.shape.softmax)
 
 
 @st.composite
@@ -103,7 +102,6 @@ def cases(draw: st.DrawFn) -> Case:
         excluded=[draw(st.lists(st.integers(0, items - 1), max_size=items)) for _ in range(rows)],
         beams=draw(st.integers(1, 12)),
         trained=random.random(items) < draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
-        cold_share=draw(st.sampled_from([0.0, 0.2, 0.7, 1.0])),
         shape=shape,
     )
 
@@ -117,8 +115,8 @@ def inputs(case: Case, trie: Trie, edge_allowed: NDArray[np.bool_] | None = None
     dead = [dead_edges(trie, modality, np.array(items, dtype=np.int64)) for modality, items in requests]
     allowed = np.ones(len(trie.child_code), dtype=np.bool_) if edge_allowed is None else edge_allowed
     arrays = tokens, np.array(case.modality), trie.child_start, trie.child_code, allowed, pack_dead_edges(dead)
-    cold = torch.from_numpy(cold_edges(trie, case.trained)), torch.tensor(case.cold_share)
-    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(case.beams), *cold)
+    cold = torch.from_numpy(cold_edges(trie, case.trained))
+    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(case.beams), cold)
 
 
 def leaf_codes(trie: Trie) -> dict[int, tuple[int, Codes]]:
@@ -191,7 +189,7 @@ def test_a_beam_as_wide_as_the_level_finds_every_reachable_item(case: Case) -> N
 @given(case=cases())
 def test_a_softmax_over_the_catalog_gives_all_items_together_one(case: Case) -> None:
     """Whatever is filtered, and whatever is new: neither changes what a trained item is given."""
-    case.shape, case.excluded, case.cold_share = SHAPES[-1], [[] for _ in case.excluded], 0.0
+    case.shape, case.excluded = SHAPES[-1], [[] for _ in case.excluded]
     assume(case.trained.any())
     each = tokens_per_item(case.space, "item")
     case.histories = [(history * each)[: len(history) * each] for history in case.histories]

@@ -46,7 +46,7 @@ def search(generator: Generator) -> tuple[Tensor, Tensor]:
     allowed, dead = torch.ones(len(code), dtype=torch.bool), torch.full((2, 3, 1), -1, dtype=torch.int32)
     with torch.no_grad():
         nodes, scores = generator.search()(
-            batch()[0], torch.tensor([0, 1]), start, code, allowed, dead, torch.ones(5), ~allowed, torch.tensor(0.0)
+            batch()[0], torch.tensor([0, 1]), start, code, allowed, dead, torch.ones(5), ~allowed
         )
     return nodes, scores
 

@@ -77,7 +77,6 @@ def test_a_generator_that_reads_whole_items_is_given_them(
             torch.full((1, SPACE.levels, 1), -1, dtype=torch.int32),
             torch.zeros(10),
             torch.zeros(len(catalog.trie.child_code), dtype=torch.bool),
-            torch.tensor(0.0),
         )
         answer = recommend(changed, query)
         leaves = [int(catalog.trie.item_leaf[modality, item.item]) for item in answer.items]
@@ -100,7 +99,7 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
     history = np.array([3, 9, 4])
     tokens = np.stack([SPACE.tokens(modality, catalog.codes(modality, history)).ravel() for modality in range(2)])
     dead = np.full((2, SPACE.levels, 1), -1, dtype=np.int32)
-    rows = SearchRows(tokens, np.array([0, 1]), dead, beam, cold_share=0.4)
+    rows = SearchRows(tokens, np.array([0, 1]), dead, beam)
     trained = np.arange(ITEMS) % 3 > 0
     trie = snapshot.engine.prepare(catalog.trie, trained)
     leaves, scores = snapshot.engine.search(trie, rows)
@@ -113,7 +112,6 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
         torch.from_numpy(dead),
         torch.zeros(beam),
         torch.from_numpy(cold_edges(catalog.trie, trained)),
-        torch.tensor(0.4),
     )
     np.testing.assert_array_equal(leaves, np.where(nodes >= 0, nodes - catalog.trie.first_leaf, -1))
     np.testing.assert_allclose(scores, expected.detach().numpy(), atol=1e-5)
