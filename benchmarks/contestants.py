@@ -58,9 +58,10 @@ class Contestant(Protocol):
 
 
 def tokens_of(items: Items, shape: GeneratorShape, request: Request) -> NDArray[np.int64]:
-    """History tokens ``(m, S)``, one row for each modality."""
+    """History tokens ``(m, S)``, one row for each modality, or ``(1, S)`` where a position is an item."""
     codes = {modality: items.codes[modality, request.history] for modality in range(len(items.space.modalities))}
-    rows = [history_tokens(items.space, shape.position, modality, codes).ravel() for modality in request.modalities]
+    read = request.modalities[:1] if shape.position == "item" else request.modalities
+    rows = [history_tokens(items.space, shape.position, modality, codes).ravel() for modality in read]
     return np.stack(rows)
 
 
@@ -74,11 +75,13 @@ class Graph:
 
     def run(self, request: Request) -> Any:
         """Leaves and scores."""
+        tokens = tokens_of(self._items, self._shape, request)
         rows = SearchRows(
-            tokens=tokens_of(self._items, self._shape, request),
+            tokens=tokens,
             modality=np.array(request.modalities, dtype=np.int64),
             dead_edges=np.full((len(request.modalities), self._items.space.levels, 1), NO_EDGES, dtype=np.int32),
             beam=request.beam,
+            history=np.arange(len(request.modalities)) % len(tokens),
         )
         return self._engine.search(self._trie, rows)
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from model.code_tokens import code_embeddings
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Past, Transformer
+from model.transformer import Memory, Past, Transformer
 
 NOWHERE = -1e9
 
@@ -70,11 +70,12 @@ class ConstrainedBeamSearch(nn.Module):
         dead_edges: Tensor,
         beam: Tensor,
         edge_cold: Tensor,
+        history: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Searches the best semantic IDs.
 
         Args:
-            tokens: ``(B, S)`` int64 history tokens, PAD after the last.
+            tokens: ``(R, S)`` int64 tokens of R histories, PAD after the last.
             modality: ``(B,)`` int64, which modality's IDs each row searches.
             child_start: see :class:`CatalogInputs`, as the next three.
             child_code: edges' codes.
@@ -82,14 +83,15 @@ class ConstrainedBeamSearch(nn.Module):
             dead_edges: each row's exclusions.
             beam: ``(W,)``, any numeric type: its length is the beam width.
             edge_cold: see :class:`CatalogInputs`.
+            history: ``(B,)`` int64, which history each row reads; None if each row has its own. Where a position is an
+                item, all lists of a user read the same one, which is then encoded once.
 
         Returns:
             Leaf nodes ``(B, W)`` int64, best first, -1 where there are fewer leaves than beams, and their mean
             log-probability per code ``(B, W)`` float32, -inf there.
         """
         catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold)
-        present = self.transformer.present(tokens)
-        memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
+        memory = self._memory(tokens, history)
         width = beam.shape[0]
         beams = Beams(
             nodes=modality[:, None] + 1,
@@ -104,6 +106,15 @@ class ConstrainedBeamSearch(nn.Module):
         found = beams.scores > -torch.inf
         return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
 
+    def _memory(self, tokens: Tensor, history: Tensor | None) -> Memory:
+        """What the decoder reads for each of the B rows."""
+        if history is not None and self.shape.position == "code":
+            # Tokens of codes are of one modality, so that hardly any two rows have the same.
+            tokens, history = tokens.index_select(0, history), None
+        present = self.transformer.present(tokens)
+        memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
+        return memory if history is None else memory.rows(history)
+
     def _expand(
         self, states: Tensor, beams: Beams, catalog: CatalogInputs, modality: Tensor, level: int, width: int
     ) -> tuple[Beams, Tensor]:
@@ -114,7 +125,7 @@ class ConstrainedBeamSearch(nn.Module):
             log_probabilities = self._over_vocabulary(states, first_token, codes)
         else:
             cold = _take(catalog.edge_cold, edges)
-            of_level = code_embeddings(self.space, self.transformer.embedding)[:, level][modality]
+            of_level = code_embeddings(self.space, self.transformer.embedding)[:, level].index_select(0, modality)
             log_probabilities = self._over_catalog(states, of_level, codes, exists, cold)
         scores = beams.scores[:, :, None] + log_probabilities
         allowed = exists & _take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
@@ -157,8 +168,10 @@ class ConstrainedBeamSearch(nn.Module):
         """
         logits = self.transformer.logits_of(states, of_level).float().gather(2, codes)
         # A finite number, for exp(-inf - -inf) is none where no child was trained.
-        whole = _log_sum(logits.masked_fill(~exists | cold, NOWHERE))
-        return logits - torch.where(cold, torch.logaddexp(whole, logits), whole)
+        own = logits - _log_sum(logits.masked_fill(~exists | cold, NOWHERE))
+        # A new code is one beside those: log(p / (1 + p)) where p = exp(own), by exponentials that cannot overflow.
+        beside = own.clamp(max=0) - (-own.abs()).exp().log1p()
+        return torch.where(cold, beside, own)
 
 
 def _log_sum(logarithms: Tensor) -> Tensor:

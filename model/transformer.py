@@ -36,6 +36,12 @@ class Memory(NamedTuple):
     bias: Tensor
     start: Tensor | None
 
+    def rows(self, rows: Tensor) -> "Memory":
+        """The histories that ``rows`` ``(n,)`` int64 names, in that order."""
+        keys_values = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.keys_values]
+        start = None if self.start is None else self.start.index_select(0, rows)
+        return Memory(keys_values, self.bias.index_select(0, rows), start)
+
 
 class Transformer(nn.Module):
     """Encoder, decoder and the embedding that both share with the output."""

@@ -35,16 +35,18 @@ class SearchRows(NamedTuple):
     """What one run searches: B rows, one per modality.
 
     Attributes:
-        tokens: ``(B, S)`` int64, the history, padded on the right with 0.
+        tokens: ``(R, S)`` int64, the histories, padded on the right with 0.
         modality: ``(B,)`` int64, whose IDs each row searches.
         dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
         beam: W, the width.
+        history: ``(B,)`` int64, which history each row reads; None if each row has its own.
     """
 
     tokens: NDArray[np.int64]
     modality: NDArray[np.int64]
     dead_edges: NDArray[np.int32]
     beam: int
+    history: NDArray[np.int64] | None = None
 
 
 class Leaves(NamedTuple):
@@ -72,7 +74,7 @@ class Engine:
             threads: threads of one run.
 
         Raises:
-            BundleError: if the file is unreadable or does not name its ID space.
+            BundleError: if the file is unreadable, lacks an input or does not name its ID space.
             ConfigError: if the provider is not there and the CPU was not allowed.
         """
         self._session = _session(path, provider, threads)
@@ -83,6 +85,8 @@ class Engine:
                 "onnxruntime-gpu and a CUDA driver, or allow the CPU (MACREC_ALLOW_CPU=true)"
             )
         self._device = "cuda" if self.provider == PROVIDERS["cuda"] else "cpu"
+        if "history" not in {each.name for each in self._session.get_inputs()}:
+            raise BundleError(f"{path} is of a time when every list read a history of its own: export it again")
         properties = self._session.get_modelmeta().custom_metadata_map
         try:
             self.space: IdSpace = SpaceSizes.model_validate_json(properties["id_space"]).space()
@@ -123,6 +127,7 @@ class Engine:
             "modality": rows.modality,
             "dead_edges": rows.dead_edges,
             "beam": np.zeros(rows.beam, dtype=np.int64),
+            "history": np.arange(len(rows.tokens)) if rows.history is None else rows.history,
         }
         values = {name: self._value(array) for name, array in arrays.items()}
         nodes, scores = (output.numpy() for output in self._session.run_with_ort_values(OUTPUTS, trie.values | values))

@@ -174,12 +174,15 @@ class Recommender:
         latest = history[-snapshot.engine.max_history :]
         every = range(len(space.modalities)) if snapshot.engine.position == "item" else modalities
         codes = {each: snapshot.catalog.codes(each, latest) for each in every}
-        tokens = [history_tokens(space, snapshot.engine.position, each, codes).ravel() for each in modalities]
+        # The modalities' lists read the same tokens where those are of all modalities.
+        read = modalities[:1] if snapshot.engine.position == "item" else modalities
+        tokens = [history_tokens(space, snapshot.engine.position, each, codes).ravel() for each in read]
         return SearchRows(
             tokens=np.stack(tokens),
             modality=np.array(modalities, dtype=np.int64),
             dead_edges=scope.dead_edges(modalities),
             beam=min(max(query.beam, query.k), self.max_beam),
+            history=np.arange(len(modalities)) % len(read),
         )
 
 

@@ -136,5 +136,6 @@ def export_generator(generator: Generator, codes: NDArray[np.uint8], path: Path,
         torch.full((2, codes.shape[2], 3), -1, dtype=torch.int32),
         torch.zeros(5, dtype=torch.int64),
         torch.zeros(len(trie.child_code), dtype=torch.bool),
+        torch.tensor([0, 1]),
     )
     export_search(generator.search(), example, path, properties)

@@ -133,6 +133,7 @@ def search_inputs(
         torch.from_numpy(dead),
         torch.zeros(beam, dtype=torch.int64),
         torch.from_numpy(cold_edges(data.trie, rules.trained)),
+        torch.arange(len(tokens)),
     )
 
 

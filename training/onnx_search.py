@@ -27,6 +27,7 @@ INPUTS = (
     "dead_edges",
     "beam",
     "edge_cold",
+    "history",
 )
 OUTPUTS = ("nodes", "scores")
 SCORE_TOLERANCE = 1e-4
@@ -54,7 +55,7 @@ class Difference(NamedTuple):
 def export_search(
     search: ConstrainedBeamSearch, example: tuple[Tensor, ...], path: Path, metadata: Mapping[str, str]
 ) -> None:
-    """Writes the graph; everything but the number of levels is free: rows, tokens, catalog, exclusions and beams.
+    """Writes the graph; all but the number of levels is free: histories, tokens, rows, catalog, exclusions and beams.
 
     Args:
         search: the module, in eval mode, on the CPU.
@@ -70,6 +71,7 @@ def export_search(
         {0: free},
         {0: free},
         {0: free, 2: free},
+        {0: free},
         {0: free},
         {0: free},
     )

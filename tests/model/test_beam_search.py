@@ -261,6 +261,21 @@ def test_items_may_exclude_everything() -> None:
     assert (nodes[[0, 2]] > 0).all()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@torch.no_grad()
+def test_lists_may_read_one_history(shape: GeneratorShape) -> None:
+    """They find what they find when each has a copy of it."""
+    case = example(beams=4)
+    tokens, *others = inputs(case, build_trie(case.codes))
+    tokens = tokens[:, : 2 * SPACE.levels]
+    read, search = torch.tensor([1, 0, 1]), search_of(SPACE, shape)
+    nodes, scores = search(tokens[:2], *others, read)
+    expected, expected_scores = search(tokens[read], *others)
+    assert nodes.tolist() == expected.tolist()
+    torch.testing.assert_close(scores, expected_scores, atol=1e-6, rtol=0)
+    assert scores[0].tolist() != scores[1].tolist()
+
+
 @pytest.mark.parametrize("beams", [2, 4, 10])
 def test_hugging_faces_constrained_generation_finds_the_same(beams: int) -> None:
     """Every row has its own modality there too; a score there is the sum over the codes divided by their number."""

@@ -45,3 +45,13 @@ def test_a_graph_without_properties_is_named(bundle: Path, tmp_path: Path) -> No
     onnx.save(model, tmp_path / "generator.onnx")
     with pytest.raises(BundleError, match="does not say what it was made for"):
         Engine(tmp_path / "generator.onnx")
+
+
+def test_a_graph_in_which_lists_cannot_share_a_history_is_named(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(bundle / "generator.onnx")
+    next(each for each in model.graph.input if each.name == "history").name = "other"
+    for node in model.graph.node:
+        node.input[:] = ["other" if name == "history" else name for name in node.input]
+    onnx.save(model, tmp_path / "generator.onnx")
+    with pytest.raises(BundleError, match="every list read a history of its own: export it again"):
+        Engine(tmp_path / "generator.onnx")

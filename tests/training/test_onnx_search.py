@@ -30,6 +30,7 @@ OTHERS = {
     "many beams": {"rows": 2, "items": 500, "history": 2, "beams": 50, "excluded": 0},
     "more beams than leaves": {"rows": 3, "items": 7, "history": 5, "beams": 20, "excluded": 0},
     "more beams than children of a node": {"rows": 1, "items": 30, "history": 5, "beams": 11, "excluded": 0},
+    "several lists of a history": {"rows": 3, "items": 70, "history": 4, "beams": 8, "excluded": 2, "lists": 2},
     "many rows": {"rows": 17, "items": 90, "history": 6, "beams": 4, "excluded": 10},
     "a history beyond the maximum distance": {"rows": 2, "items": 60, "history": 60, "beams": 6, "excluded": 5},
     "most items excluded": {"rows": 3, "items": 80, "history": 3, "beams": 8, "excluded": 75},
@@ -47,19 +48,22 @@ def random_search(seed: int) -> ConstrainedBeamSearch:
     return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES)).search().eval()
 
 
-def case(rows: int, items: int, history: int, beams: int, excluded: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """Inputs with a random catalog; ``history`` is the longest history in items, ``excluded`` items per row."""
+def case(
+    rows: int, items: int, history: int, beams: int, excluded: int, seed: int = 0, lists: int = 1
+) -> tuple[Tensor, ...]:
+    """Inputs with a random catalog; ``history`` is the longest history in items, ``excluded`` items per list."""
     random = np.random.default_rng(seed)
     trie = build_trie(random.integers(0, SPACE.codes, (2, items, SPACE.levels)).astype(np.uint8))
     tokens = random.integers(1, SPACE.first_prompt_token, (rows, history * SPACE.levels))
     for row in range(1, rows):
         tokens[row, random.integers(1, tokens.shape[1] + 1) :] = PAD
-    modality = random.integers(0, 2, rows)
+    modality = random.integers(0, 2, rows * lists)
     dead = [dead_edges(trie, wanted, random.choice(items, excluded, replace=False)) for wanted in modality]
     allowed = np.ones(len(trie.child_code), dtype=np.bool_)
     arrays = tokens, modality, trie.child_start, trie.child_code, allowed, pack_dead_edges(dead)
     cold = torch.from_numpy(cold_edges(trie, random.random(items) < 0.7))
-    return (*(torch.from_numpy(array) for array in arrays), torch.zeros(beams, dtype=torch.int64), cold)
+    beam, read = torch.zeros(beams, dtype=torch.int64), torch.arange(rows).repeat(lists)
+    return (*(torch.from_numpy(array) for array in arrays), beam, cold, read)
 
 
 @pytest.fixture(scope="module")
