@@ -221,10 +221,15 @@ def contestants(generator: Generator, items: Items, folder: Path) -> dict[str, C
 
 def graph(generator: Generator, items: Items, folder: Path) -> Graph:
     """A generator's exported search."""
+    return Graph(Engine(exported(generator, items, folder)), items, generator.config.shape)
+
+
+def exported(generator: Generator, items: Items, folder: Path) -> Path:
+    """The file that a generator's search is exported to."""
     shape, path = generator.config.shape, folder / "generator.onnx"
     properties = graph_properties(items.space, "0" * 16, MAX_HISTORY) | {"history_position": shape.position}
     export_generator(generator, items.codes[:, :500], path, properties)
-    return Graph(Engine(path), items, shape)
+    return path
 
 
 def random_generator(space: IdSpace, sizes: TransformerSizes, shape: GeneratorShape, seed: int) -> Generator:
