@@ -60,8 +60,19 @@ def rank_new(
     }
     total = sum(weights[modality] for modality in likeness)
     scores = sum((weights[modality] / total * each for modality, each in likeness.items()), start=np.zeros(len(new)))
-    order = np.argsort(-scores, kind="stable")[:count]
-    return [Recommended(int(new[place]), float(scores[place]), ranks={}, scores={}, is_new=True) for place in order]
+    return [
+        Recommended(int(new[place]), float(scores[place]), ranks={}, scores={}, is_new=True)
+        for place in _best(scores, len(new) if count is None else count)
+    ]
+
+
+def _best(scores: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """The places of the ``count`` highest scores, highest first, equals in their order; without sorting all of them."""
+    if count < len(scores):
+        candidates = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:count]
 
 
 def _likeness(snapshot: Snapshot, modality: int, found: ScoredItems, new: NDArray[np.int64]) -> NDArray[np.float32]:

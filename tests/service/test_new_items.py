@@ -15,7 +15,7 @@ from model.filters import Filter
 from model.live_catalog import LiveCatalog
 from service import scope
 from service.engine import Engine
-from service.new_items import mix, places_of_new
+from service.new_items import _best, mix, places_of_new
 from service.query import PrefixCap, Query, Recommended
 from service.recommender import Recommender
 from service.snapshot import Snapshot
@@ -75,6 +75,12 @@ def test_mixing_loses_and_doubles_nothing_and_keeps_both_orders(
 def test_places_of_new_items(k: int, after: int, every: int, places: int) -> None:
     query = Query(HISTORY, k, beam=1, weights=BOTH, new_after=after, new_every=every)
     assert places_of_new(query) == places
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, -2.0]), min_size=1, max_size=30), st.integers(1, 35))
+def test_the_best_are_the_first_of_all_in_order(scores: list[float], count: int) -> None:
+    expected = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
+    assert _best(np.array(scores), count).tolist() == expected
 
 
 @pytest.fixture(scope="module")
