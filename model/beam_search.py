@@ -99,8 +99,9 @@ class ConstrainedBeamSearch(nn.Module):
             tokens=torch.full_like(modality, PAD)[:, None],
         )
         past: Past | None = None
+        of_tokens = self.transformer.project_tokens()
         for level in range(self.space.levels):
-            states, past = self.transformer.decode_step(beams.tokens, past, memory)
+            states, past = self.transformer.decode_step(beams.tokens, past, memory, of_tokens)
             beams, parents = self._expand(states, beams, catalog, modality, level, width)
             past = [(_reorder(keys, parents), _reorder(values, parents)) for keys, values in past]
         found = beams.scores > -torch.inf

@@ -1,6 +1,7 @@
 """The layers of the encoder-decoder: attention with T5's relative positions, feed-forward and norm."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,14 @@ from torch.nn import functional as F
 from model.dropout import Dropout, dropout
 from model.rms_norm import RMSNorm
 from model.transformer_config import TransformerConfig
+
+
+class Projected(NamedTuple):
+    """Queries, keys and values of some positions, each ``(..., inner)``."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
 
 
 class RelativePositionBias(nn.Module):
@@ -51,10 +60,10 @@ class Attention(nn.Module):
         """``(B, T, inner)`` to ``(B, heads, T, d_head)``."""
         return x.view(x.shape[0], x.shape[1], self.heads, self.d_head).transpose(1, 2)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values ``(..., inner)`` of ``(..., d_model)`` by products of their own, so that none is copied."""
+    def project(self, x: Tensor) -> Projected:
+        """Queries, keys and values of ``(..., d_model)`` by products of their own, so that none is copied."""
         of_keys, of_values = self.key_value.weight.chunk(2)
-        return F.linear(x, of_keys), F.linear(x, of_values)
+        return Projected(self.query(x), F.linear(x, of_keys), F.linear(x, of_values))
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of ``(B, T, d_model)``, each ``(B, heads, T, d_head)``."""
@@ -77,11 +86,11 @@ class Attention(nn.Module):
         weights = dropout(F.softmax(scores, dim=-1).to(values.dtype), self.dropout, self.training)
         return self.output((weights @ values).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def attend_own(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    def attend_own(self, query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """Attention of each beam to its own past.
 
         Args:
-            x: ``(B, W, d_model)``, one position of each beam.
+            query: ``(B, W, inner)``, one position of each beam.
             keys: ``(B, W, T, inner)``, as ``values``.
             values: the past of each beam and its own position.
             bias: ``(heads, 1, T)``.
@@ -93,7 +102,7 @@ class Attention(nn.Module):
             # There is one position to attend to.
             return self.output(values.squeeze(2))  # type: ignore[no-any-return]
         past = (*keys.shape[:-1], self.heads, self.d_head)
-        query = self.query(x).view(x.shape[0], x.shape[1], 1, self.heads, self.d_head)
+        query = query.view(query.shape[0], query.shape[1], 1, self.heads, self.d_head)
         scores = (query * keys.view(past)).sum(-1) + bias[:, 0, :].transpose(0, 1)
         weights = F.softmax(scores, dim=2)
         mixed = (weights.unsqueeze(-1) * values.view(past)).sum(2)
@@ -161,6 +170,7 @@ class DecoderLayer(nn.Module):
         bias: Tensor,
         memory: tuple[Tensor, Tensor],
         memory_bias: Tensor,
+        projected: Projected | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One position of each beam.
 
@@ -170,16 +180,21 @@ class DecoderLayer(nn.Module):
             bias: ``(heads, 1, T + 1)``.
             memory: the layer's cross-attention keys and values.
             memory_bias: ``(B, 1, 1, S)``.
+            projected: what :meth:`project_own` makes of ``x``, if it is known already.
 
         Returns:
             The layer's output ``(B, W, d_model)`` and the past with this position, each ``(B, W, T + 1, inner)``.
         """
-        normed = self.self_norm(x)
-        keys, values = (own.unsqueeze(2) for own in self.self_attention.project(normed))
+        query, *own = self.project_own(x) if projected is None else projected
+        keys, values = (each.unsqueeze(2) for each in own)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
-        x = x + self.self_attention.attend_own(normed, keys, values, bias)
+        x = x + self.self_attention.attend_own(query, keys, values, bias)
         return self.read_memory(x, memory, memory_bias), (keys, values)
+
+    def project_own(self, x: Tensor) -> Projected:
+        """Queries, keys and values of ``(..., d_model)`` for the beams' attention to their own past."""
+        return self.self_attention.project(self.self_norm(x))
 
     def read_memory(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor) -> Tensor:
         """Cross-attention and feed-forward of ``(B, T, d_model)``; the T positions or beams share the memory."""

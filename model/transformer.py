@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.dropout import Dropout
-from model.layers import DecoderLayer, EncoderLayer, RelativePositionBias
+from model.layers import DecoderLayer, EncoderLayer, Projected, RelativePositionBias
 from model.rms_norm import RMSNorm
 from model.semantic_ids import PAD
 from model.transformer_config import TransformerConfig
@@ -146,13 +146,20 @@ class Transformer(nn.Module):
         sees = (branch[None, :] == branch[:, None]) | (branch[None, :] == 0)
         return self.decoder_position(positions, positions) + causal_bias(positions) + padding_bias(sees)[:, 0, 0]  # type: ignore[no-any-return]
 
-    def decode_step(self, tokens: Tensor, past: Past | None, memory: Memory) -> tuple[Tensor, Past]:
+    def project_tokens(self) -> Projected:
+        """All tokens as the first decoder layer's attention reads them, ``(vocabulary, inner)``."""
+        return self.decoder[0].project_own(self.embedding)  # type: ignore[no-any-return, operator]
+
+    def decode_step(
+        self, tokens: Tensor, past: Past | None, memory: Memory, of_tokens: Projected | None = None
+    ) -> tuple[Tensor, Past]:
         """Decodes one more position of each beam, for inference only (no dropout).
 
         Args:
             tokens: ``(B, W)`` int64, the last token of each beam.
             past: what the beams decoded before, None at the first step.
             memory: the histories, one for the W beams of a row.
+            of_tokens: what :meth:`project_tokens` returned, so that the first layer looks up what else it computes.
 
         Returns:
             What :meth:`logits` reads, ``(B, W, d_model)``, and the past with this position.
@@ -161,11 +168,16 @@ class Transformer(nn.Module):
         keys = torch.arange(length + 1, device=tokens.device)
         bias = self.decoder_position(keys[length:], keys)
         x, extended = F.embedding(tokens, self.embedding), []
+        projected: Projected | None = None
         if past is None and memory.start is not None:
             x = x + memory.start
+        elif of_tokens is not None:
+            projected = Projected(*(F.embedding(tokens, each) for each in of_tokens))
         for index, (layer, keys_values) in enumerate(zip(self.decoder, memory.keys_values, strict=True)):
-            x, layer_past = layer.step(x, None if past is None else past[index], bias, keys_values, memory.bias)  # type: ignore[operator]
+            own_past = None if past is None else past[index]
+            x, layer_past = layer.step(x, own_past, bias, keys_values, memory.bias, projected)  # type: ignore[operator]
             extended.append(layer_past)
+            projected = None
         return self.decoder_norm(x), extended
 
     def logits(self, x: Tensor) -> Tensor:

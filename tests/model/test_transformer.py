@@ -142,6 +142,18 @@ def test_a_causal_history_tells_its_order_to_a_decoder_that_starts_from_its_last
 
 
 @torch.no_grad()
+def test_what_the_first_layer_reads_of_tokens_may_be_looked_up(transformer: Transformer) -> None:
+    tokens, present = padded([9, 2])
+    inputs = draw(2, 4, 3, seed=1)
+    memory = transformer.memory(transformer.encode(tokens, present), present)
+    of_tokens, past, looked_up = transformer.project_tokens(), None, None
+    for position in range(3):
+        expected, past = transformer.decode_step(inputs[:, :, position], past, memory)
+        states, looked_up = transformer.decode_step(inputs[:, :, position], looked_up, memory, of_tokens)
+        torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_a_position_does_not_see_those_behind_it(transformer: Transformer) -> None:
     tokens, present = padded([5])
     inputs = draw(1, 6, seed=1)
