@@ -8,7 +8,7 @@ from pathlib import Path
 from model.errors import MacrecError
 from training import publish
 
-STAGES = ("prepare", "embed", "quantize", "assign", "generate", "evaluate", "export")
+STAGES = ("prepare", "embed", "quantize", "assign", "generate", "fuse", "evaluate", "export")
 
 
 def main(arguments: list[str] | None = None) -> int:
