@@ -1,16 +1,16 @@
 """The released recipe's way of training: Hugging Face's T5 with its own vocabulary, fed with strings."""
 
 import re
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import nn
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerFast, T5ForConditionalGeneration
 
 from model.transformer_config import TransformerSizes
+from tests.hugging_face import t5_config
 from training.devices import Precision, mixed_precision
 from training.generator_data import GeneratorData
 
@@ -79,19 +79,7 @@ class ReleasedRecipe:
 def _t5(vocabulary: int) -> nn.Module:
     """A T5 of the published sizes with random weights."""
     sizes = TransformerSizes()
-    options: dict[str, Any] = {"tie_word_embeddings": True, "decoder_start_token_id": 0}
-    config = T5Config(
-        vocab_size=vocabulary,
-        d_model=sizes.d_model,
-        d_kv=sizes.d_head,
-        d_ff=sizes.d_ff,
-        num_layers=sizes.encoder_layers,
-        num_decoder_layers=sizes.decoder_layers,
-        num_heads=sizes.heads,
-        dropout_rate=sizes.dropout,
-        feed_forward_proj="relu",
-        **options,
-    )
+    config = t5_config(sizes, vocabulary, sizes.dropout)
     model: nn.Module = T5ForConditionalGeneration(config)
     return model
 

@@ -9,14 +9,14 @@ from transformers import T5Config, T5ForConditionalGeneration
 from model.layers import Attention
 from model.semantic_ids import PAD
 from model.transformer import Transformer
+from model.transformer_config import TransformerSizes
 
 
-def as_t5(transformer: Transformer) -> T5ForConditionalGeneration:
-    """A T5 in eval mode that should compute what ``transformer`` computes."""
-    sizes = transformer.config
+def t5_config(sizes: TransformerSizes, vocabulary: int, dropout: float) -> T5Config:
+    """A T5 of our sizes."""
     options: dict[str, Any] = {"tie_word_embeddings": True, "decoder_start_token_id": PAD}
-    config = T5Config(
-        vocab_size=sizes.vocabulary,
+    return T5Config(
+        vocab_size=vocabulary,
         d_model=sizes.d_model,
         d_kv=sizes.d_head,
         d_ff=sizes.d_ff,
@@ -25,12 +25,17 @@ def as_t5(transformer: Transformer) -> T5ForConditionalGeneration:
         num_heads=sizes.heads,
         relative_attention_num_buckets=sizes.position_buckets,
         relative_attention_max_distance=sizes.max_distance,
-        dropout_rate=0.0,
+        dropout_rate=dropout,
         feed_forward_proj="relu",
         pad_token_id=PAD,
         eos_token_id=None,
         **options,
     )
+
+
+def as_t5(transformer: Transformer) -> T5ForConditionalGeneration:
+    """A T5 in eval mode that should compute what ``transformer`` computes."""
+    config = t5_config(transformer.config, transformer.config.vocabulary, dropout=0.0)
     t5 = T5ForConditionalGeneration(config)
     weights = _weights(transformer)
     assert set(weights) == set(t5.state_dict()), "every weight of T5 comes from ours"
