@@ -136,6 +136,8 @@ class FilterCache:
             made, _ = self._restrictions.get(asked, partial(self._restrict, snapshot, asked, known), used_at)
             if made is not None and found is not None and "popular" in vars(found):
                 _ = made.popular
+            if made is not None and found is not None and "items" in vars(found):
+                _ = made.items
         self._prepared = (*self._prepared[-1:], catalog.serial)
         self._restrictions.keep_only(lambda asked: asked.serial in self._prepared)
         self._members.keep_only(lambda key: key[0] in self._prepared)

@@ -4,10 +4,11 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.errors import ConfigError
 from model.fusion import FusionConfig
@@ -27,7 +28,6 @@ from training.run_log import RunLog
 from training.siblings import Siblings
 from training.tasks import build_tasks
 from training.validation import HeldOut, draw_users, main_list, rank_targets
-from training.weight_average import WeightAverage
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Trainer:
         )
         self.generator = Generator(generator).to(self.device)
         self.optimizer = self._optimizer()
-        self.average = WeightAverage(self.generator, config.average) if config.average else None
+        self.average = self._averaged() if config.average else None
         self.builder = self._builder()
         self.epochs = Epochs(config, data.split, self.tasks, len(data.codes[0]), self.builder)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
@@ -146,8 +146,13 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.config.clip)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update()
+            self.average.update_parameters(self.generator)
         return torch.stack([loss, token_loss, implicit, padding_share(batch.tokens)]).detach().float()
+
+    def _averaged(self) -> AveragedModel:
+        """A moving average of the weights, updated after every step."""
+        update = get_ema_multi_avg_fn(self.config.average)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.generator, multi_avg_fn=update)
 
     def _builder(self) -> BatchBuilder:
         """Batches of the tasks, with what a softmax over the catalog ranges over."""
@@ -194,7 +199,7 @@ class Trainer:
 
     def _answering(self) -> Generator:
         """The generator that validates and is kept: the average of the weights, if there is one."""
-        return self.generator if self.average is None else self.average.generator
+        return self.generator if self.average is None else cast("Generator", self.average.module)
 
     def _held_out(self) -> HeldOut:
         users = draw_users(self.data.split, self.config.validation_users, self.config.seed)
@@ -206,7 +211,7 @@ class Trainer:
             {
                 "config": self.config.model_dump_json(),
                 "generator": self.generator.state_dict(),
-                "average": None if self.average is None else self.average.state(),
+                "average": None if self.average is None else self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "position": tuple(self.position),
                 "best": self.best,
@@ -232,7 +237,7 @@ class Trainer:
             )
         self.generator.load_state_dict(state["generator"])
         if self.average is not None:
-            self.average.restore(state["average"])
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.position = Position(*state["position"])
         self.best, self.best_epoch, self.seconds = state["best"], state["best_epoch"], state["seconds"]
