@@ -60,6 +60,17 @@ def test_the_filters_used_last_are_ready_before_a_swap(snapshots: list[Snapshot]
     assert known == [False] * (20 - filter_cache.RECENT) + [True] * filter_cache.RECENT
 
 
+@pytest.mark.parametrize("used", ["items", "popular"])
+def test_what_requests_used_of_a_filter_is_made_ready_too(snapshots: list[Snapshot], used: str) -> None:
+    cache = FilterCache()
+    before, _ = cache.get(snapshots[0], rule(1))
+    assert before is not None
+    getattr(before, used)
+    cache.prepare(snapshots[1])
+    ready, _ = cache.get(snapshots[1], rule(1))
+    assert {"items", "popular"} & set(vars(ready)) == {used}
+
+
 def test_filters_that_nobody_uses_any_more_are_not_made_ready(
     snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
