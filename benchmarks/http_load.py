@@ -76,12 +76,21 @@ class Client:
             with suppress(OSError):
                 await writer.wait_closed()
 
+    def _reusable(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that the server has not closed for being idle, as those of a burst are after a while."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def _ask(self, answers: Answers, due: float) -> None:
         request = self._requests[self._sent % len(self._requests)]
         self._sent += 1
         answers.late.append(time.perf_counter() - due)
         try:
-            connection = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+            connection = self._reusable() or await asyncio.open_connection("127.0.0.1", self._port)
             status, body = await _exchange(*connection, request)
         except (OSError, EOFError, ValueError) as error:
             answers.failures.append(repr(error))
