@@ -5,8 +5,9 @@ items; what makes results comparable is not timed.
 """
 
 import importlib.util
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,12 +48,17 @@ class Request(NamedTuple):
     beam: int
 
 
-class Contestant(Protocol):
+class Contestant(ABC):
     """One way to search; what ``run`` returns, which is timed, ``found`` makes comparable."""
 
+    def prepare(self, request: Request) -> None:  # noqa: B027 (most have nothing to prepare)
+        """What happened before the request came, which is not timed."""
+
+    @abstractmethod
     def run(self, request: Request) -> Any:
         """Searches."""
 
+    @abstractmethod
     def found(self, result: Any, request: Request) -> Found:
         """Nodes, -1 where no item has the ID, and mean log-probabilities per code, both ``(m, W)``."""
 
@@ -65,7 +71,7 @@ def tokens_of(items: Items, shape: GeneratorShape, request: Request) -> NDArray[
     return np.stack(rows)
 
 
-class Graph:
+class Graph(Contestant):
     """This project: one ONNX graph, run by the service's engine."""
 
     def __init__(self, engine: Engine, items: Items, shape: GeneratorShape) -> None:
@@ -87,11 +93,19 @@ class Graph:
 
     def found(self, result: Any, _request: Request) -> Found:
         """Nodes of leaves."""
-        leaves, scores = result
+        leaves, scores, _ = result
         return Found(np.where(leaves >= 0, leaves + self._items.trie.first_leaf, -1), scores)
 
 
-class Eager:
+class ContinuedGraph(Graph):
+    """The graph where all events of the history but the last were encoded for an earlier request."""
+
+    def prepare(self, request: Request) -> None:
+        """Recommends as before the last event."""
+        self.run(request._replace(history=request.history[:-1]))
+
+
+class Eager(Contestant):
     """The module that the graph is exported from, run by torch."""
 
     def __init__(self, search: ConstrainedBeamSearch, items: Items) -> None:
@@ -115,7 +129,7 @@ class Eager:
         return Found(nodes.numpy(), scores.numpy())
 
 
-class HuggingFace:
+class HuggingFace(Contestant):
     """``generate`` of transformers, constrained by ``prefix_allowed_tokens_fn`` over a dict of prefixes."""
 
     def __init__(self, t5: T5ForConditionalGeneration, items: Items) -> None:
@@ -159,7 +173,7 @@ class HuggingFace:
         return Found(np.stack(nodes), np.stack([each.sequences_scores.numpy() for each in result]))
 
 
-class CTranslate2:
+class CTranslate2(Contestant):
     """CTranslate2 with 8-bit weights and no trie: what it finds need not exist."""
 
     def __init__(self, folder: Path, t5: T5ForConditionalGeneration, items: Items) -> None:

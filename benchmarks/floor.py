@@ -38,24 +38,26 @@ class Product(NamedTuple):
         return self.times * self.batch * self.m * self.k * self.n
 
 
-def products(config: GeneratorConfig, lists: int, items: int, beam: int) -> list[Product]:
+def products(config: GeneratorConfig, lists: int, items: int, beam: int, known: int = 0) -> list[Product]:
     """What one request needs: a history of ``items`` items, searched for ``lists`` lists with ``beam`` beams.
 
-    With a position for an item all lists read one encoded history, with a position for a code each has its own.
+    Of the history the first ``known`` items were encoded before (a position must be an item then). With a position for
+    an item all lists read one encoded history, with a position for a code each has its own.
     """
     sizes, space = config.sizes, config.space
     of_item = config.shape.position == "item"
     positions, encoded = (items, 1) if of_item else (items * space.levels, lists)
-    rows = encoded * positions
+    new = positions - known
+    rows = encoded * new
     d, inner, wide = sizes.d_model, sizes.inner, sizes.d_ff
     found = [
         Product(sizes.encoder_layers, 1, rows, d, 3 * inner),
-        Product(sizes.encoder_layers, encoded * sizes.heads, positions, sizes.d_head, positions),
-        Product(sizes.encoder_layers, encoded * sizes.heads, positions, positions, sizes.d_head),
+        Product(sizes.encoder_layers, encoded * sizes.heads, new, sizes.d_head, positions),
+        Product(sizes.encoder_layers, encoded * sizes.heads, new, positions, sizes.d_head),
         Product(sizes.encoder_layers, 1, rows, inner, d),
         Product(sizes.encoder_layers, 1, rows, d, wide),
         Product(sizes.encoder_layers, 1, rows, wide, d),
-        Product(sizes.decoder_layers, 1, rows, d, 2 * inner),
+        Product(sizes.decoder_layers, 1, encoded * positions, d, 2 * inner),
     ]
     # The first step has one beam, the start.
     for steps, width in ((1, 1), (space.levels - 1, beam)):

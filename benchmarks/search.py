@@ -11,8 +11,9 @@ each a few times over, for the first time finds the caches filled by another:
 
 A JSON line for each case has medians and 95th percentiles in milliseconds; ``times``, the median over the rounds of a
 contestant's time by the graph's; how far each result is from Hugging Face's; and the floor (:mod:`benchmarks.floor`).
-Then come other shapes of the generator, with other weights, each against Hugging Face on the published shape. The same
-is written as tables to stderr, or to the file of ``--markdown``.
+Then come other shapes of the generator, with other weights, each against Hugging Face on the published shape; causal
+ones also where all items of the history but the last were encoded for an earlier request ("states kept"). The same is
+written as tables to stderr, or to the file of ``--markdown``.
 """
 
 import argparse
@@ -31,19 +32,24 @@ import torch
 
 from benchmarks.contestants import (
     Contestant,
+    ContinuedGraph,
     HuggingFace,
     Items,
     Request,
     contestants,
+    exported,
     graph,
     has_ctranslate2,
     random_generator,
 )
 from benchmarks.floor import Floor, floor, products
+from model.continued_search import continues
+from model.generator import Generator
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
+from service.engine import Engine
 from tests.hugging_face import as_t5
 from training.onnx_search import Found, compare
 
@@ -53,7 +59,8 @@ FIRST = 10
 OURS, REFERENCE = "graph", "Hugging Face"
 WARM_UP = 1
 IN_A_ROW = 3
-CAUSAL = GeneratorShape(position="item", causal=True, softmax="catalog")
+STATE_BYTES = 64 << 20
+CAUSAL = GeneratorShape(position="item", causal=True, softmax="catalog", start="state")
 SHAPES = {
     "published shape": (TransformerSizes(), GeneratorShape()),
     "positions of items, causal, softmax over the catalog": (TransformerSizes(), CAUSAL),
@@ -107,6 +114,7 @@ def measure(
         request = Request(history, tuple(range(case.lists)), case.beam)
         for name, contestant in all_contestants.items():
             for _ in range(IN_A_ROW):
+                contestant.prepare(request)
                 started = clock()
                 result = contestant.run(request)
                 taken = (clock() - started) * 1e3
@@ -181,11 +189,30 @@ def against_shapes(items: Items, arguments: argparse.Namespace, folder: Path) ->
             OURS: graph(generator, items, Path(tempfile.mkdtemp(dir=folder))),
             REFERENCE: reference,
         }
-        for lists in arguments.lists:
-            case = Case(items.codes.shape[1], max(arguments.history), lists, min(arguments.beam))
-            measured = measure(rivals, case, arguments.rounds, arguments.seed, CLOCKS[arguments.clock])
-            least = floor(products(generator.config, lists, case.history, case.beam), CLOCKS[arguments.clock])
-            lines.append(report("shapes", case, measured, least, shape=name))
+        lines += _shape(name, generator, rivals, arguments, items)
+        if continues(generator.config.shape):
+            path = exported(generator, items, Path(tempfile.mkdtemp(dir=folder)))
+            continued = ContinuedGraph(Engine(path, state_bytes=STATE_BYTES), items, generator.config.shape)
+            lines += _shape(f"{name}, states kept", generator, rivals | {OURS: continued}, arguments, items, kept=True)
+    return lines
+
+
+def _shape(
+    name: str,
+    generator: Generator,
+    rivals: Mapping[str, Contestant],
+    arguments: argparse.Namespace,
+    items: Items,
+    kept: bool = False,
+) -> list[Any]:
+    """One shape; if states are ``kept``, all items of a history but the last were encoded before."""
+    lines, clock = [], CLOCKS[arguments.clock]
+    for lists in arguments.lists:
+        case = Case(items.codes.shape[1], max(arguments.history), lists, min(arguments.beam))
+        measured = measure(rivals, case, arguments.rounds, arguments.seed, clock)
+        known = case.history - 1 if kept else 0
+        least = floor(products(generator.config, lists, case.history, case.beam, known), clock)
+        lines.append(report("shapes", case, measured, least, shape=name))
     return lines
 
 

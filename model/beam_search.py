@@ -91,8 +91,10 @@ class ConstrainedBeamSearch(nn.Module):
             log-probability per code ``(B, W)`` float32, -inf there.
         """
         catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold)
-        memory = self._memory(tokens, history)
-        width = beam.shape[0]
+        return self.search(self._memory(tokens, history), modality, catalog, beam.shape[0])
+
+    def search(self, memory: Memory, modality: Tensor, catalog: CatalogInputs, width: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, for histories that are encoded, one for each row."""
         beams = Beams(
             nodes=modality[:, None] + 1,
             scores=torch.zeros_like(modality, dtype=torch.float32)[:, None],

@@ -80,6 +80,21 @@ class Attention(nn.Module):
         queries, keys, values = projected.chunk(3, dim=-1)
         return self._mix(self.split(queries), self.split(keys), self.split(values), bias)
 
+    def attend_on(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention of positions ``x`` ``(B, T, d_model)`` to earlier ones and themselves.
+
+        Args:
+            x: the new positions.
+            past: ``(B, P, 2 * inner)``, what this returned for the earlier ones.
+            bias: ``(B, heads, T, P + T)``.
+
+        Returns:
+            ``(B, T, d_model)``, and keys and values of all positions ``(B, P + T, 2 * inner)``.
+        """
+        everything = torch.cat([past, self.key_value(x)], dim=1)
+        keys, values = everything.chunk(2, dim=-1)
+        return self._mix(self.split(self.query(x)), self.split(keys), self.split(values), bias), everything
+
     def _mix(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """Values that queries ``(B, heads, T, d_head)`` weight by their scores with keys; ``(B, T, d_model)``."""
         scores = queries @ keys.transpose(2, 3) + bias
@@ -138,6 +153,12 @@ class EncoderLayer(nn.Module):
         """``(B, S, d_model)`` with a bias ``(B, heads, S, S)``."""
         x = x + self.dropout(self.attention.attend_itself(self.attention_norm(x), bias))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # type: ignore[no-any-return]
+
+    def extend(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward` for positions behind others, for inference only; see :meth:`Attention.attend_on`."""
+        attended, keys_values = self.attention.attend_on(self.attention_norm(x), past, bias)
+        x = x + attended
+        return x + self.feed_forward(self.feed_forward_norm(x)), keys_values
 
 
 class DecoderLayer(nn.Module):

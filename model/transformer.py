@@ -80,6 +80,40 @@ class Transformer(nn.Module):
             x = layer(x, bias)
         return self.dropout(self.encoder_norm(x))  # type: ignore[no-any-return]
 
+    def encode_on(self, tokens: Tensor, present: Tensor, past: Tensor) -> Tensor:
+        """Encodes positions behind others of a causal encoder, for inference only (no dropout).
+
+        Args:
+            tokens: as :meth:`encode`'s, those of the new positions.
+            present: ``(B, P)``, as there.
+            past: ``(B, Q, state_width)``, what this returned for the Q positions before them, all of them present.
+
+        Returns:
+            ``(B, Q + P, state_width)``: each position's keys and values in every encoder layer, and its state.
+        """
+        before, (layers, width) = past.shape[1], self._state_parts()
+        positions = torch.arange(before + present.shape[1], device=tokens.device)
+        own = positions[before:]
+        bias = self.encoder_position(own, positions) + padding_bias(F.pad(present, (before, 0), value=True))
+        bias = bias + padding_bias(positions[None, :] <= own[:, None])[:, 0, 0]
+        sizes = [width] * layers + [self.config.d_model]
+        *of_layers, states = past.split(sizes, dim=2)  # type: ignore[no-untyped-call]
+        x, extended = self._embed_positions(tokens), []
+        for layer, of_layer in zip(self.encoder, of_layers, strict=True):
+            x, keys_values = layer.extend(x, of_layer, bias)  # type: ignore[operator]
+            extended.append(keys_values)
+        return torch.cat([*extended, torch.cat([states, self.encoder_norm(x)], dim=1)], dim=2)
+
+    @property
+    def state_width(self) -> int:
+        """Numbers that :meth:`encode_on` keeps of a position; the last ``d_model`` of them are its state."""
+        layers, width = self._state_parts()
+        return layers * width + self.config.d_model
+
+    def _state_parts(self) -> tuple[int, int]:
+        """How many encoder layers keep keys and values of a position, and how many numbers each."""
+        return self.config.encoder_layers, 2 * self.config.inner
+
     def _embed_positions(self, tokens: Tensor) -> Tensor:
         """Embeddings ``(B, P, d_model)`` of the encoder's positions."""
         each = self.config.tokens_per_position

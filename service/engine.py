@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from model.catalog_header import SpaceSizes
 from model.cold_start import cold_edges
 from model.errors import BundleError, ConfigError
-from model.history_tokens import as_position
+from model.history_tokens import as_position, tokens_per_item
 from model.semantic_ids import IdSpace
 from model.trie import Trie
+from service.history_states import HistoryStates
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 OUTPUTS = ["nodes", "scores"]
@@ -55,16 +56,20 @@ class Leaves(NamedTuple):
     Attributes:
         leaves: ``(B, W)`` int64, -1 where there are fewer leaves than beams.
         scores: ``(B, W)`` float32, mean log-probability per code, -inf there.
+        states_known: whether the history's beginning was encoded for an earlier search; None where that is of no use.
     """
 
     leaves: NDArray[np.int64]
     scores: NDArray[np.float32]
+    states_known: bool | None = None
 
 
 class Engine:
     """One ONNX Runtime session; threads may share it."""
 
-    def __init__(self, path: Path, provider: str = "cpu", allow_cpu: bool = False, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, provider: str = "cpu", allow_cpu: bool = False, threads: int = 1, state_bytes: int = 0
+    ) -> None:
         """Loads a generator.
 
         Args:
@@ -72,6 +77,7 @@ class Engine:
             provider: ``cpu`` or ``cuda``.
             allow_cpu: whether the CPU will do where CUDA was asked for and cannot run.
             threads: threads of one run.
+            state_bytes: bytes kept of the states of encoded histories, if the generator can go on from them.
 
         Raises:
             BundleError: if the file is unreadable, lacks an input or does not name its ID space.
@@ -85,7 +91,8 @@ class Engine:
                 "onnxruntime-gpu and a CUDA driver, or allow the CPU (MACREC_ALLOW_CPU=true)"
             )
         self._device = "cuda" if self.provider == PROVIDERS["cuda"] else "cpu"
-        if "history" not in {each.name for each in self._session.get_inputs()}:
+        inputs = {each.name: each for each in self._session.get_inputs()}
+        if "history" not in inputs:
             raise BundleError(f"{path} is of a time when every list read a history of its own: export it again")
         properties = self._session.get_modelmeta().custom_metadata_map
         try:
@@ -95,6 +102,7 @@ class Engine:
             self.position = as_position(properties["history_position"])
         except (KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
+        self.states = HistoryStates(inputs["past"].shape[2], state_bytes) if "past" in inputs else None
 
     def prepare(self, trie: Trie, trained: NDArray[np.bool_]) -> TrieInputs:
         """Puts a trie where the search runs; on the CPU the arrays are not copied.
@@ -129,13 +137,38 @@ class Engine:
             "beam": np.zeros(rows.beam, dtype=np.int64),
             "history": np.arange(len(rows.tokens)) if rows.history is None else rows.history,
         }
-        values = {name: self._value(array) for name, array in arrays.items()}
-        nodes, scores = (output.numpy() for output in self._session.run_with_ort_values(OUTPUTS, trie.values | values))
-        return Leaves(np.where(nodes >= 0, nodes - trie.first_leaf, -1), scores)
+        if self.states is not None:
+            return self._continue(trie, arrays, self.states)
+        nodes, scores = self._run(trie, arrays, OUTPUTS)
+        return Leaves(_leaves(trie, nodes), scores)
+
+    def _continue(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], states: HistoryStates) -> Leaves:
+        """Encodes what is not known of a single history; several have beginnings of different lengths."""
+        rows = arrays["tokens"]
+        if len(rows) > 1:
+            arrays["past"] = np.zeros((len(rows), 0, states.width), dtype=np.float32)
+            nodes, scores = self._run(trie, arrays, OUTPUTS)
+            return Leaves(_leaves(trie, nodes), scores)
+        items = rows.reshape(-1, tokens_per_item(self.space, self.position))
+        known = states.of_beginning(items)
+        arrays |= {"tokens": items[len(known) :].reshape(1, -1), "past": known[np.newaxis]}
+        nodes, scores, extended = self._run(trie, arrays, [*OUTPUTS, "states"])
+        states.keep(items, extended[0])
+        return Leaves(_leaves(trie, nodes), scores, bool(len(known)))
+
+    def _run(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[Any]]:
+        """Runs the graph."""
+        values = trie.values | {name: self._value(array) for name, array in arrays.items()}
+        return [output.numpy() for output in self._session.run_with_ort_values(outputs, values)]
 
     def _value(self, array: NDArray[Any]) -> ort.OrtValue:
         """An array on the session's device."""
         return ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+
+
+def _leaves(trie: TrieInputs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leaves of nodes, -1 where there is none."""
+    return np.where(nodes >= 0, nodes - trie.first_leaf, -1)
 
 
 def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:

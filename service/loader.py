@@ -196,7 +196,7 @@ class Loader:
         """Loads a bundle's generator."""
         settings = self._settings
         bundle = Bundle.load(folder, with_catalog=with_catalog)
-        engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads)
+        engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
         for modality in settings.weights:
             engine.space.modality_index(modality)
         fusion = effective_fusion(settings.fusion, bundled_fusion(bundle.manifest))

@@ -33,6 +33,8 @@ class Metrics:
         fallbacks: answers with popular items because no item of the history was known.
         filters: requests with a filter, by whether what it allows was known already.
         filter_bytes: bytes kept of what filters allow.
+        history_states: searches, by whether the history's beginning was encoded for an earlier one.
+        history_state_bytes: bytes kept of encoded histories.
         blended: answers with popular items among the generated ones because little of the history was known.
         new_items: recommended items that came after training and were given their places.
         batch_rows: requests that came in batches, by what came of them.
@@ -78,6 +80,10 @@ class Metrics:
         self.fallbacks = self._counter("macrec_fallbacks", "Answers with popular items for want of a known history.")
         self.filters = Counter("macrec_filters", "Requests with a filter.", ["result"], registry=self.registry)
         self.filter_bytes = self._gauge("macrec_filter_cache_bytes", "Bytes kept of what filters allow.")
+        self.history_states = Counter(
+            "macrec_history_states", "Searches by whether a state was known.", ["result"], registry=self.registry
+        )
+        self.history_state_bytes = self._gauge("macrec_history_state_bytes", "Bytes kept of encoded histories.")
         self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")
         self.new_items = self._counter("macrec_new_items_recommended", "New items that were given places in answers.")
         self.batch_rows = Counter(
@@ -150,6 +156,7 @@ class Metrics:
             self.compactions.labels(result=result)
         for result in ("hit", "miss"):
             self.filters.labels(result=result)
+            self.history_states.labels(result=result)
         for result in ITEM_WRITES:
             self.item_writes.labels(result=result)
         for reason in ("catalog", "histories", "live"):

@@ -95,6 +95,7 @@ class Recommendation:
         cut_short: whether more items might have come if caps did not bound the number of searches.
         unknown_allowed: how many ids of the allow list the catalog lacks.
         filter_known: whether what the filter allows was known from an earlier request; None where nothing was asked.
+        states_known: whether the history's beginning was encoded for an earlier request; None where that is of no use.
         seconds: time of each stage: filter (if there is one), prepare, search, fuse.
     """
 
@@ -105,4 +106,5 @@ class Recommendation:
     cut_short: bool = False
     unknown_allowed: int = 0
     filter_known: bool | None = None
+    states_known: bool | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -27,11 +27,12 @@ LEAST_POPULAR = 256
 
 
 class Stages:
-    """Seconds of the stages of one answer."""
+    """Seconds of the stages of one answer, and whether its history's beginning was encoded before."""
 
     def __init__(self) -> None:
         """Begins with none."""
         self.seconds: dict[str, float] = {}
+        self.states_known: bool | None = None
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -79,6 +80,7 @@ class Recommender:
             cut_short=cut_short,
             unknown_allowed=unknown_allowed,
             filter_known=filter_known,
+            states_known=stages.states_known,
             seconds=stages.seconds,
         )
 
@@ -155,9 +157,11 @@ class Recommender:
         with stages.timed("prepare"):
             rows = self._rows(snapshot, query, history, scope)
         with stages.timed("search"):
-            leaves, scores = snapshot.engine.search(scope.inputs, rows)
+            found = snapshot.engine.search(scope.inputs, rows)
+        if stages.states_known is None:
+            stages.states_known = found.states_known
         with stages.timed("fuse"):
-            return [_items(scope, *each) for each in zip(leaves, scores, strict=True)]
+            return [_items(scope, *each) for each in zip(found.leaves, found.scores, strict=True)]
 
     def _joined(self, snapshot: Snapshot, query: Query, lists: list[ScoredItems], stages: Stages) -> list[Recommended]:
         """The lists of the modalities as one."""

@@ -38,6 +38,7 @@ class Service:
         self.scheduler = Scheduler(settings.parallel_runs, settings.queue, self.metrics)
         self.recommender = Recommender(settings.max_beam, FilterCache(settings.filter_cache))
         self.metrics.filter_bytes.set_function(lambda: self.recommender.filters.nbytes)
+        self.metrics.history_state_bytes.set_function(self._history_state_bytes)
         self.histories = _histories(settings, self.metrics)
         self.failure: Exception | None = None
         self._live_log = open_live_log(_redis_url(settings), settings.state, settings.redis_write_timeout)
@@ -45,6 +46,11 @@ class Service:
         self.items = ItemWriter(self.live, self._live_log, self.follower, self.metrics, settings.queue)
         self._registry = _registry(settings)
         self._loader = Loader(settings, self.live, self.follower, self.recommender, self._registry, self.metrics)
+
+    def _history_state_bytes(self) -> int:
+        """Bytes that the served generator keeps of encoded histories."""
+        snapshot = self.live.snapshot
+        return 0 if snapshot is None or snapshot.engine.states is None else snapshot.engine.states.nbytes
 
     @property
     def degraded(self) -> list[str]:

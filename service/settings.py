@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         max_users: users kept where there is no Redis, those with the latest changes.
         max_body: bytes of a request body at most; an allow list of 100,000 ids of 36 characters takes 4 MB.
         filter_cache: bytes kept of what filters allow: about one an item and three a semantic ID for each filter.
+        state_cache: bytes kept of encoded histories, where the generator can go on from them; 0 keeps none.
         max_item_body: bytes of a request body that tells of items, with their pictures, at most.
         api_key: asked for by routes that write; open to all if not given.
         log_level: of the standard library's names.
@@ -133,6 +134,7 @@ class Settings(BaseSettings):
     max_users: PositiveInt = 100_000
     max_body: PositiveInt = 4 << 20
     filter_cache: PositiveInt = 512 << 20
+    state_cache: NonNegativeInt = 256 << 20
     max_item_body: PositiveInt = 16 << 20
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.beam_search import ConstrainedBeamSearch
+from model.continued_search import ContinuedSearch, continues
 from model.errors import BundleError
 
 OPSET = 23
@@ -30,6 +31,8 @@ INPUTS = (
     "history",
 )
 OUTPUTS = ("nodes", "scores")
+CONTINUED_INPUTS = (*INPUTS, "past")
+CONTINUED_OUTPUTS = (*OUTPUTS, "states")
 SCORE_TOLERANCE = 1e-4
 TIE = 1e-5
 
@@ -57,6 +60,9 @@ def export_search(
 ) -> None:
     """Writes the graph; all but the number of levels is free: histories, tokens, rows, catalog, exclusions and beams.
 
+    Where the shape allows it, the graph goes on from a history's states (:mod:`model.continued_search`): it has one
+    more input and one more output.
+
     Args:
         search: the module, in eval mode, on the CPU.
         example: inputs in the order of INPUTS, every dimension at least 2 so that none is taken for a constant.
@@ -75,7 +81,13 @@ def export_search(
         {0: free},
         {0: free},
     )
-    export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
+    if not continues(search.shape):
+        export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
+        return
+    continued = ContinuedSearch(search).eval()
+    past = torch.zeros(len(example[0]), 2, continued.state_width)
+    shapes = (*shapes, {0: free, 1: free})
+    export_graph(continued, (*example, past), path, metadata, CONTINUED_INPUTS, CONTINUED_OUTPUTS, shapes)
 
 
 def export_graph(
@@ -118,7 +130,7 @@ def open_graph(path: Path) -> onnxruntime.InferenceSession:
 
 
 def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Tensor, ...]]) -> Difference:
-    """Runs both on the same inputs.
+    """Runs both on the same inputs; a graph that goes on from states also in two steps.
 
     Raises:
         BundleError: if a score differs by more than 1e-4, or beams stand in another order though they are no tie.
@@ -128,18 +140,35 @@ def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Te
     for case in cases:
         with torch.inference_mode():
             nodes, scores = (output.numpy() for output in search(*case))
-        feed = {name: value.numpy() for name, value in zip(INPUTS, case, strict=True)}
-        other_nodes, other_scores = session.run(None, feed)
-        found = compare(nodes, scores, other_nodes, other_scores)
-        if found.misplaced:
-            found = compare(nodes, scores, other_nodes, other_scores, _wider(search, case))
-        worst = Difference(max(worst.score, found.score), worst.misplaced + found.misplaced)
+        for other in _run_graph(search, session, case):
+            found = compare(nodes, scores, *other)
+            if found.misplaced:
+                found = compare(nodes, scores, *other, _wider(search, case))
+            worst = Difference(max(worst.score, found.score), worst.misplaced + found.misplaced)
     if worst.score > SCORE_TOLERANCE or worst.misplaced:
         raise BundleError(
             f"{path} is not the model that it was exported from: scores differ by up to {worst.score:.2g} "
             f"(allowed {SCORE_TOLERANCE}) and {worst.misplaced} beams stand elsewhere; do not serve it"
         )
     return worst
+
+
+def _run_graph(
+    search: ConstrainedBeamSearch, session: onnxruntime.InferenceSession, case: tuple[Tensor, ...]
+) -> list[Found]:
+    """What the graph finds, at once and, if it can, by continuing all but the last position of the shortest history."""
+    feed = {name: value.numpy() for name, value in zip(INPUTS, case, strict=True)}
+    if not continues(search.shape):
+        return [Found(*session.run(OUTPUTS, feed))]
+    transformer = search.transformer
+    feed["past"] = np.zeros((len(case[0]), 0, transformer.state_width), dtype=np.float32)
+    found = [Found(*session.run(OUTPUTS, feed))]
+    known = int(transformer.present(case[0]).sum(dim=1).min()) - 1
+    if known > 0:
+        cut = known * transformer.config.tokens_per_position
+        (states,) = session.run(["states"], feed | {"tokens": feed["tokens"][:, :cut]})
+        found.append(Found(*session.run(OUTPUTS, feed | {"tokens": feed["tokens"][:, cut:], "past": states})))
+    return found
 
 
 def _wider(search: ConstrainedBeamSearch, case: tuple[Tensor, ...]) -> Found:

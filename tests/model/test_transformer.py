@@ -164,6 +164,22 @@ def test_a_position_does_not_see_those_behind_it(transformer: Transformer) -> No
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("known", [0, 1, 4, 6])
+def test_positions_behind_encoded_ones_get_the_states_of_encoding_all_at_once(known: int) -> None:
+    transformer = tiny(causal=True, tokens_per_position=3)
+    tokens, present = draw(2, 7 * 3), torch.ones(2, 7, dtype=torch.bool)
+    present[1, 6:] = False
+    tokens[1, 18:] = 0
+    nothing = torch.zeros(2, 0, transformer.state_width)
+    with torch.no_grad():
+        past = transformer.encode_on(tokens[:, : known * 3], present[:, :known], nothing)
+        extended = transformer.encode_on(tokens[:, known * 3 :], present[:, known:], past)
+        expected = transformer.encode(tokens, present)
+    assert extended.shape == (2, 7, transformer.state_width)
+    states = extended[..., -transformer.config.d_model :]
+    torch.testing.assert_close(states[present], expected[present])
+
+
 def test_padding_changes_nothing(transformer: Transformer) -> None:
     """Neither its amount nor what stands in the padded places."""
     alone = draw(1, 4)

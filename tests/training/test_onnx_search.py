@@ -16,6 +16,7 @@ from model.generator import Generator, GeneratorConfig
 from model.generator_shape import GeneratorShape
 from model.onnx_metadata import read_metadata
 from model.semantic_ids import PAD, IdSpace
+from model.transformer import Transformer
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
 from training.onnx_search import Difference, Found, check_search, compare, export_search
@@ -107,6 +108,21 @@ def test_the_graph_of_a_causal_generator_takes_what_the_example_was_not(
         without = [item_search(*each[:-1], torch.zeros_like(each[-1]))[1] for each in cases]
         changed = [not torch.equal(item_search(*each)[1], old) for each, old in zip(cases, without, strict=True)]
     assert any(changed), "which items are new must matter, or the graph could ignore it"
+
+
+def test_a_graph_that_forgets_what_was_encoded_before_is_refused(
+    item_search: ConstrainedBeamSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole = tmp_path / "generator.onnx", Transformer.encode_on
+
+    def forgetful(transformer: Transformer, tokens: Tensor, present: Tensor, past: Tensor) -> Tensor:
+        return whole(transformer, tokens, present, torch.zeros_like(past))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transformer, "encode_on", forgetful)
+        export_search(item_search, case(**EXAMPLE), path, METADATA)
+    with pytest.raises(BundleError, match="is not the model that it was exported from"):
+        check_search(item_search, path, [case(rows=1, items=70, history=8, beams=8, excluded=2)])
 
 
 def test_the_graph_obeys_the_shared_filter(search: ConstrainedBeamSearch, graph: Path) -> None:
