@@ -93,7 +93,7 @@ class Graph(Contestant):
 
     def found(self, result: Any, _request: Request) -> Found:
         """Nodes of leaves."""
-        leaves, scores, _ = result
+        leaves, scores, *_ = result
         return Found(np.where(leaves >= 0, leaves + self._items.trie.first_leaf, -1), scores)
 
 

@@ -43,7 +43,6 @@ from benchmarks.contestants import (
     random_generator,
 )
 from benchmarks.floor import Floor, floor, products
-from model.continued_search import continues
 from model.generator import Generator
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
@@ -190,7 +189,7 @@ def against_shapes(items: Items, arguments: argparse.Namespace, folder: Path) ->
             REFERENCE: reference,
         }
         lines += _shape(name, generator, rivals, arguments, items)
-        if continues(generator.config.shape):
+        if generator.config.shape.reads_items_causally:
             path = exported(generator, items, Path(tempfile.mkdtemp(dir=folder)))
             continued = ContinuedGraph(Engine(path, state_bytes=STATE_BYTES), items, generator.config.shape)
             lines += _shape(f"{name}, states kept", generator, rivals | {OURS: continued}, arguments, items, kept=True)

@@ -10,6 +10,7 @@ The words of the field, one per concept, used everywhere in code, API, metrics a
 - **token**: an integer that the generator sees (pad, a code of a modality and level, or a prompt).
 - **trie**, **node**, **leaf**: the prefix tree of all semantic IDs in the catalog.
 - **new item**: an item without an event in training, which the generator never saw.
+- **dense score**: an item's inner product with the history's last state, its vector the sum of its codes' embeddings.
 - **beam**: a partial semantic ID that the search keeps; **history**: the items a user met, oldest first.
 - **bundle**: the exported folder that serving loads; **version**: the hash that names one state of a bundle or catalog.
 - **release**: the bundle version and the catalog version that are served together; the **registry** keeps all of them.

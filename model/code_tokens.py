@@ -15,6 +15,12 @@ def modality_of(space: IdSpace, tokens: Tensor) -> Tensor:
     return (tokens - FIRST_CODE_TOKEN) // (space.levels * space.codes)
 
 
+def of_codes(space: IdSpace, values: Tensor) -> Tensor:
+    """``(..., m, L, M)`` of values for all tokens ``(..., vocabulary)``: those of codes."""
+    found = values[..., FIRST_CODE_TOKEN : space.first_prompt_token]
+    return found.view(*found.shape[:-1], len(space.modalities), space.levels, space.codes)
+
+
 def code_embeddings(space: IdSpace, embedding: Tensor) -> Tensor:
     """The rows ``(m, L, M, d)`` of an embedding ``(vocabulary, d)`` that belong to codes."""
     rows = embedding[FIRST_CODE_TOKEN : space.first_prompt_token]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
 from model.config import Config
+from model.dense import DENSE, DenseList
 from model.errors import ConfigError
 
 NO_RANK = 0
@@ -32,7 +33,7 @@ class FusionConfig(Config):
     Attributes:
         rule: the formula.
         bonus: for the rule ``bonus``: nats of sequence log-probability for each further list that holds an item.
-        weights: of the lists, by modality; 1 where nothing is said, 0 leaves a list out.
+        weights: of the lists, by modality, and of ``dense`` scores; 1 where nothing is said, 0 leaves a list out.
     """
 
     rule: Rule = Rule.MEAN
@@ -42,6 +43,11 @@ class FusionConfig(Config):
     def list_weights(self, modalities: Sequence[str]) -> list[float]:
         """The weight of each of the lists."""
         return [self.weights.get(modality, 1.0) for modality in modalities]
+
+    @property
+    def dense_weight(self) -> float:
+        """The weight of dense scores, where there are any."""
+        return self.weights.get(DENSE, 1.0)
 
 
 class ScoredItems(NamedTuple):
@@ -61,6 +67,7 @@ class FusedItems(NamedTuple):
         items: item indices ``(n,)`` int64.
         scores: ``(n,)`` float64.
         list_ranks: ``(n, J)`` int64, the item's rank in each of the J lists, from 1; 0 where a list does not hold it.
+            A dense list is one of them.
         list_scores: ``(n, J)`` float64, its score in each list; NaN where a list does not hold it.
     """
 
@@ -71,7 +78,11 @@ class FusedItems(NamedTuple):
 
 
 def fuse(
-    lists: Sequence[ScoredItems], weights: Sequence[float], levels: int, config: FusionConfig | None = None
+    lists: Sequence[ScoredItems],
+    weights: Sequence[float],
+    levels: int,
+    config: FusionConfig | None = None,
+    dense: DenseList | None = None,
 ) -> FusedItems:
     """Joins J lists; ties go to the better best rank, then to the lower item index.
 
@@ -80,6 +91,7 @@ def fuse(
         weights: one per list, only their proportions matter; a list of weight 0 takes no part.
         levels: L, codes per semantic ID: a mean per code times L is a sequence log-probability.
         config: the rule; the mean if not given.
+        dense: one list more, of all items that the others hold, the last in the result.
 
     Raises:
         ConfigError: if the weights are not one number per list, none below 0 and one above.
@@ -90,7 +102,10 @@ def fuse(
     if len(given) != len(lists) or not usable:
         raise ConfigError(f"{len(lists)} lists need as many weights, none below 0 and one above, not {list(weights)}")
     items, ranks, scores = _table([scored if weight else NOTHING for scored, weight in zip(lists, given, strict=True)])
-    normed = given / given.sum() if len(lists) else given
+    if dense is not None:
+        given = np.append(given, dense.weight)
+        ranks, scores = _with_dense(items, ranks, scores, dense)
+    normed = given / given.sum() if len(given) else given
     fused = RULES[config.rule](scores, normed, config.bonus / levels)
     best_rank = np.where(ranks == NO_RANK, np.iinfo(np.int64).max, ranks).min(axis=1, initial=np.iinfo(np.int64).max)
     order = np.lexsort((items, best_rank, -fused))
@@ -140,6 +155,16 @@ RULES: dict[Rule, Callable[[NDArray[np.float64], NDArray[np.float64], float], ND
     Rule.MEAN: mean_scores,
     Rule.BONUS: bonus_scores,
 }
+
+
+def _with_dense(
+    items: NDArray[np.int64], ranks: NDArray[np.int64], scores: NDArray[np.float64], dense: DenseList
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ranks and scores with a column of dense ones."""
+    found = np.asarray(dense.of(items), dtype=np.float64)
+    places = np.empty(len(items), dtype=np.int64)
+    places[np.argsort(-found, kind="stable")] = np.arange(1, len(items) + 1)
+    return np.column_stack([ranks, places]), np.column_stack([scores, found])
 
 
 def _table(lists: Sequence[ScoredItems]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -1,6 +1,7 @@
 """The generator: a transformer over the tokens of one ID space, with a learned prompt for each prompted task."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +16,18 @@ from model.errors import BundleError
 from model.generator_shape import GeneratorShape
 from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, IdSpace
-from model.transformer import Transformer
+from model.transformer import Transformer, latest
 from model.transformer_config import TransformerConfig, TransformerSizes
 
 WEIGHTS_FILE = "generator.safetensors"
 CONFIG_FILE = "config.json"
+
+
+class Encoded(NamedTuple):
+    """States ``(B, P, d_model)`` of the encoder's positions, and which ``(B, P)`` bool something fills."""
+
+    states: Tensor
+    present: Tensor
 
 
 class GeneratorConfig(Config):
@@ -72,9 +80,19 @@ class Generator(nn.Module):
             siblings: ``(B, T, K, L, M)`` bool, which codes the softmax over the catalog ranges over at each level.
             label_smoothing: share of the target's probability that is spread over what the softmax ranges over.
         """
+        return self.token_loss(self.encode(tokens), targets, siblings, label_smoothing)
+
+    def encode(self, tokens: Tensor) -> Encoded:
+        """Histories ``(B, S)`` int64 as the encoder reads them."""
+        present = self.transformer.present(tokens)
+        return Encoded(self.transformer.encode(tokens, present), present)
+
+    def token_loss(
+        self, encoded: Encoded, targets: Tensor, siblings: Tensor | None = None, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """As :meth:`loss`, of histories that are encoded."""
         transformer = self.transformer
-        present = transformer.present(tokens)
-        memory = transformer.memory(transformer.encode(tokens, present), present, targets.shape[1])
+        memory = transformer.memory(encoded.states, encoded.present, targets.shape[1])
         states = transformer.decode_targets(F.pad(targets[..., :-1], (1, 0), value=PAD), memory)
         if self.config.shape.softmax == "vocabulary":
             logits = transformer.logits(states).float()
@@ -85,6 +103,25 @@ class Generator(nn.Module):
         logits, codes = self._code_logits(states, targets).float(), codes_of(self.config.space, targets)
         costs, wanted = siblings_cross_entropy(logits, codes, siblings, label_smoothing), (targets != PAD).float()
         return (costs * wanted).sum() / wanted.sum()
+
+    def dense_loss(self, encoded: Encoded, items: Tensor, candidates: Tensor, correction: float = 0.0) -> Tensor:
+        """Mean cross-entropy of the targets' dense scores (:mod:`model.dense`) among candidates.
+
+        Args:
+            encoded: histories of P positions.
+            items: ``(B, P)`` int64, which of the candidates follows each position's items, -1 where none does.
+            candidates: ``(n, m * L)`` int64, their tokens.
+            correction: what is added to the scores of all candidates but the target: log(N / n) where n of N items
+                were drawn, so that they stand for all.
+        """
+        positions = torch.arange(items.shape[1], device=items.device)
+        states = latest(encoded.states, encoded.present, positions <= positions[:, None])
+        rows = (items.flatten() >= 0).nonzero().squeeze(1)
+        vectors = F.embedding(candidates, self.transformer.embedding).sum(dim=1) * candidates.shape[1] ** -0.5
+        scores = self.transformer.logits_of(states.flatten(0, 1)[rows], vectors).float()
+        wanted = items.flatten()[rows]
+        own = F.one_hot(wanted, len(candidates)).to(scores.dtype) if correction else 0.0
+        return F.cross_entropy(scores + correction * (1 - own), wanted)
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """Mean encoder state ``(B, d_model)`` float32 of unpadded tokens ``(B, S)``, for the implicit alignment."""

@@ -1,6 +1,8 @@
 """How a generator reads a history and what its probabilities range over."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from model.config import Config
 from model.history_tokens import Position
@@ -23,9 +25,23 @@ class GeneratorShape(Config):
         start: what the decoder starts from: a "token" that is always the same, or that and the encoder's "state" at
             the history's last position. A position of a causal encoder cannot know that it is the last, and attention
             to its states has no order: the state alone tells the decoder where the history ends.
+        dense: whether the encoder's states score whole items, too (:mod:`model.dense`).
     """
 
     position: Position = "code"
     causal: bool = False
     softmax: Softmax = "vocabulary"
     start: Start = "token"
+    dense: bool = False
+
+    @model_validator(mode="after")
+    def _dense_scores_have_states(self) -> Self:
+        """A state at every item, made of what was before it, is what dense scores are trained on."""
+        if self.dense and not self.reads_items_causally:
+            raise ValueError("dense scores need position = 'item' and causal = true")
+        return self
+
+    @property
+    def reads_items_causally(self) -> bool:
+        """Whether encoded histories can be continued: read causally, and once for all lists."""
+        return self.causal and self.position == "item"

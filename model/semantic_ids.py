@@ -15,6 +15,8 @@ PAD = 0
 FIRST_CODE_TOKEN = 1
 PROMPT_LENGTH = 4
 MAX_CODES = 256
+RESERVED = {"dense", "fused"}
+"""Names of lists that stand beside the modalities' in results."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class IdSpace:
 
     def __post_init__(self) -> None:
         """Checks the sizes; codes are stored as bytes, so a level has at most 256."""
+        if taken := RESERVED & set(self.modalities):
+            raise ConfigError(f"no modality can be called {min(taken)!r}: lists that are no modality's are")
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ConfigError(f"modalities must be a non-empty list of distinct names, not {list(self.modalities)}")
         if not 1 <= self.codes <= MAX_CODES:

@@ -140,7 +140,7 @@ class Transformer(nn.Module):
         if targets > 1:
             bias = bias + padding_bias(visible)[:, 0, 0]
         keys_values = [layer.cross_attention.keys_values(states) for layer in self.decoder]  # type: ignore[union-attr, operator]
-        return Memory(keys_values, bias, _latest(states, present, visible) if self.config.starts_from_state else None)
+        return Memory(keys_values, bias, latest(states, present, visible) if self.config.starts_from_state else None)
 
     def decode(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Logits ``(B, T, vocabulary)`` at all positions of decoder inputs ``(B, T)``, each seeing those before it."""
@@ -224,10 +224,14 @@ class Transformer(nn.Module):
         return scores
 
 
-def _latest(states: Tensor, present: Tensor, visible: Tensor) -> Tensor:
-    """Of states ``(B, P, d)`` the last ``present`` ``(B, P)`` one that is ``visible`` ``(T, P)``: ``(B, T, d)``."""
+def latest(states: Tensor, present: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Of states ``(B, P, d)`` the last ``present`` ``(B, P)`` one that is ``visible`` ``(T, P)``: ``(B, T, d)``.
+
+    If it is not said what is visible, everything is, for T = 1.
+    """
     positions = torch.arange(present.shape[1], device=present.device)
-    index = ((present[:, None] & visible) * positions).amax(dim=2)
+    candidates = present[:, None] if visible is None else present[:, None] & visible
+    index = (candidates * positions).amax(dim=2)
     return states.gather(1, index[..., None].expand(-1, -1, states.shape[2]))
 
 

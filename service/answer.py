@@ -3,9 +3,9 @@
 import time
 from typing import NamedTuple
 
+from model.dense import DENSE
 from model.errors import FilterError
 from model.filter_check import Known, check_attribute, check_filter
-from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
 from service.explain import SharedPrefix, shared_prefixes
 from service.problems import invalid
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
     Attributes:
         request: as it came.
         snapshot: model and catalog.
-        weights: of the modalities to search.
+        weights: of the modalities to search, and of dense scores.
         seconds: until its deadline.
         started: when it was checked, by the performance counter.
     """
@@ -61,7 +61,7 @@ def check(service: Service, request: RecommendRequest) -> Asked:
     return Asked(
         request=request,
         snapshot=snapshot,
-        weights=effective_weights(request, settings, snapshot.catalog.space.modalities, snapshot.fusion),
+        weights=effective_weights(request, settings, snapshot),
         seconds=min(request.timeout or settings.deadline, settings.deadline),
         started=started,
     )
@@ -76,7 +76,8 @@ async def answer_admitted(service: Service, asked: Asked, ticket: Ticket, leavin
         history=tuple(history),
         k=request.k or settings.k,
         beam=request.beam or settings.beam,
-        weights=asked.weights,
+        weights={name: weight for name, weight in asked.weights.items() if name != DENSE},
+        dense=asked.weights.get(DENSE, 0.0),
         exclude=tuple(request.exclude),
         exclude_seen=request.exclude_seen,
         filter=request.filter,
@@ -111,19 +112,21 @@ def check_limits(request: RecommendRequest, settings: Settings) -> None:
         raise invalid("body.beam", f"{request.beam} is over this server's limit of {settings.max_beam}")
 
 
-def effective_weights(
-    request: RecommendRequest, settings: Settings, modalities: tuple[str, ...], fusion: FusionConfig
-) -> dict[str, float]:
-    """The weight of each modality that is searched: the request's, else the server's, else the bundle's."""
+def effective_weights(request: RecommendRequest, settings: Settings, snapshot: Snapshot) -> dict[str, float]:
+    """Weights above 0 of the modalities and of dense scores: the request's, else the server's, else the bundle's."""
+    modalities, fusion = snapshot.catalog.space.modalities, snapshot.fusion
+    weights = dict(zip(modalities, fusion.list_weights(modalities), strict=True))
+    if snapshot.engine.dense:
+        weights[DENSE] = fusion.dense_weight
     asked = request.weights or {}
-    for modality in asked:
-        if modality not in modalities:
-            raise invalid(f"body.weights.{modality}", f"no such modality; this catalog has {list(modalities)}")
-    weights = dict(zip(modalities, fusion.list_weights(modalities), strict=True)) | settings.weights | asked
-    searched = {modality: weights[modality] for modality in modalities if weights[modality] > 0}
-    if not searched:
+    for name in asked:
+        if name not in weights:
+            raise invalid(f"body.weights.{name}", f"no such list; this catalog has {list(weights)}")
+    weights |= settings.weights | asked
+    used = {name: weight for name, weight in weights.items() if weight > 0}
+    if not used.keys() - {DENSE}:
         raise invalid("body.weights", f"no modality is left to search; give one of {list(modalities)} a weight above 0")
-    return searched
+    return used
 
 
 def check_rules(request: RecommendRequest, catalog: LiveCatalog) -> list[str]:

@@ -56,11 +56,13 @@ class Leaves(NamedTuple):
     Attributes:
         leaves: ``(B, W)`` int64, -1 where there are fewer leaves than beams.
         scores: ``(B, W)`` float32, mean log-probability per code, -inf there.
+        affinities: ``(R, m, L, M)`` float32, what dense scores of each history are made of; None without such scores.
         states_known: whether the history's beginning was encoded for an earlier search; None where that is of no use.
     """
 
     leaves: NDArray[np.int64]
     scores: NDArray[np.float32]
+    affinities: NDArray[np.float32] | None = None
     states_known: bool | None = None
 
 
@@ -102,6 +104,7 @@ class Engine:
             self.position = as_position(properties["history_position"])
         except (KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
+        self.dense = properties.get("dense") == "true"
         self.states = HistoryStates(inputs["past"].shape[2], state_bytes) if "past" in inputs else None
 
     def prepare(self, trie: Trie, trained: NDArray[np.bool_]) -> TrieInputs:
@@ -147,14 +150,14 @@ class Engine:
         rows = arrays["tokens"]
         if len(rows) > 1:
             arrays["past"] = np.zeros((len(rows), 0, states.width), dtype=np.float32)
-            nodes, scores = self._run(trie, arrays, OUTPUTS)
-            return Leaves(_leaves(trie, nodes), scores)
+            nodes, scores, affinities = self._run(trie, arrays, [*OUTPUTS, "affinities"])
+            return Leaves(_leaves(trie, nodes), scores, affinities if self.dense else None)
         items = rows.reshape(-1, tokens_per_item(self.space, self.position))
         known = states.of_beginning(items)
         arrays |= {"tokens": items[len(known) :].reshape(1, -1), "past": known[np.newaxis]}
-        nodes, scores, extended = self._run(trie, arrays, [*OUTPUTS, "states"])
+        nodes, scores, affinities, extended = self._run(trie, arrays, [*OUTPUTS, "affinities", "states"])
         states.keep(items, extended[0])
-        return Leaves(_leaves(trie, nodes), scores, bool(len(known)))
+        return Leaves(_leaves(trie, nodes), scores, affinities if self.dense else None, bool(len(known)))
 
     def _run(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[Any]]:
         """Runs the graph."""

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.codewords import Codewords, Floats
+from model.dense import DENSE
 from model.errors import BundleError, CacheError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
 from model.item_encoder import read_codebooks
@@ -197,8 +198,9 @@ class Loader:
         settings = self._settings
         bundle = Bundle.load(folder, with_catalog=with_catalog)
         engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
-        for modality in settings.weights:
-            engine.space.modality_index(modality)
+        for name in settings.weights:
+            if name != DENSE or not engine.dense:
+                engine.space.modality_index(name)
         fusion = effective_fusion(settings.fusion, bundled_fusion(bundle.manifest))
         weights = fusion.model_copy(update={"weights": fusion.weights | settings.weights})
         if not any(weights.list_weights(engine.space.modalities)):
@@ -288,7 +290,7 @@ def check_answer(recommender: Recommender, snapshot: Snapshot, beam: int) -> Non
         BundleError: if nothing comes back, or a score that is no number.
     """
     weights = dict.fromkeys(snapshot.catalog.space.modalities, 1.0)
-    query = Query((), k=1, beam=beam, weights=weights, exclude_seen=False)
+    query = Query((), k=1, beam=beam, weights=weights, dense=float(snapshot.engine.dense), exclude_seen=False)
     popular = recommender.recommend(snapshot, query).items
     history = tuple(snapshot.catalog.item_id(each.item) for each in popular)
     answer = recommender.recommend(snapshot, replace(query, history=history))

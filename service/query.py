@@ -41,6 +41,7 @@ class Query:
         blend_below: known items of the history below which popular items are mixed in (:mod:`service.blend`).
         new_after: the first places, which new items must earn by score (:mod:`service.new_items`).
         new_every: behind those, every how-manieth place goes to a new item; 0 gives them none.
+        dense: weight of dense scores, where the generator gives any.
     """
 
     history: tuple[str, ...]
@@ -55,6 +56,7 @@ class Query:
     blend_below: int = 0
     new_after: int = 0
     new_every: int = 0
+    dense: float = 0.0
 
 
 class Recommended(NamedTuple):

@@ -6,10 +6,12 @@ It knows a snapshot and one query, and nothing of users, HTTP or stores.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.dense import DENSE, DenseList, dense_scores
 from model.fusion import FusedItems, ScoredItems, fuse
 from model.history_tokens import history_tokens
 from service.blend import blend
@@ -24,6 +26,16 @@ from service.snapshot import Snapshot
 
 LEAST_POPULAR = 256
 """Popular items that are looked at in one go where caps may keep some of them out."""
+
+
+class Searched(NamedTuple):
+    """What one search found: each modality's list, and the affinities ``(m, L, M)`` of dense scores, if any."""
+
+    lists: list[ScoredItems]
+    affinities: NDArray[np.float32] | None
+
+
+NOT_SEARCHED = Searched([], None)
 
 
 class Stages:
@@ -60,8 +72,8 @@ class Recommender:
 
         def ranking(scope: Scope) -> list[Recommended]:
             known = len(np.unique(history))
-            lists = self._search(snapshot, query, history, scope, stages) if known else []
-            found = self._joined(snapshot, query, lists, stages)
+            searched = self._search(snapshot, query, history, scope, stages) if known else NOT_SEARCHED
+            lists, found = searched.lists, self._joined(snapshot, query, searched, stages)
             if known and snapshot.catalog.has_new_items and places_of_new(query):
                 found = self._with_new(snapshot, query, history, scope, lists, found, stages)
             if known and known >= query.blend_below:
@@ -145,15 +157,13 @@ class Recommender:
         expected = trained_only(snapshot, lists)
         if not any(len(each.items) for each in expected):
             everything = CatalogScope(snapshot, self.filters, None, None, np.zeros(0, dtype=np.int64))
-            expected = trained_only(snapshot, self._search(snapshot, query, history, everything, stages))
+            expected = trained_only(snapshot, self._search(snapshot, query, history, everything, stages).lists)
         with stages.timed("fuse"):
             new = rank_new(snapshot, query.weights, expected, new_items.items, None if query.caps else query.k)
             return mix(found, new, query.new_after, query.new_every)
 
-    def _search(
-        self, snapshot: Snapshot, query: Query, history: Items, scope: Scope, stages: Stages
-    ) -> list[ScoredItems]:
-        """What one search finds in each modality."""
+    def _search(self, snapshot: Snapshot, query: Query, history: Items, scope: Scope, stages: Stages) -> Searched:
+        """What one search finds in each modality, and what scores items as wholes."""
         with stages.timed("prepare"):
             rows = self._rows(snapshot, query, history, scope)
         with stages.timed("search"):
@@ -161,15 +171,19 @@ class Recommender:
         if stages.states_known is None:
             stages.states_known = found.states_known
         with stages.timed("fuse"):
-            return [_items(scope, *each) for each in zip(found.leaves, found.scores, strict=True)]
+            lists = [_items(scope, *each) for each in zip(found.leaves, found.scores, strict=True)]
+            return Searched(lists, None if found.affinities is None else found.affinities[0])
 
-    def _joined(self, snapshot: Snapshot, query: Query, lists: list[ScoredItems], stages: Stages) -> list[Recommended]:
-        """The lists of the modalities as one."""
-        if not lists:
+    def _joined(self, snapshot: Snapshot, query: Query, searched: Searched, stages: Stages) -> list[Recommended]:
+        """The lists of the modalities, and dense scores, as one list."""
+        if not searched.lists:
             return []
+        levels = snapshot.catalog.space.levels
         with stages.timed("fuse"):
-            fused = fuse(lists, list(query.weights.values()), snapshot.catalog.space.levels, snapshot.fusion)
-            return _recommended(fused, list(query.weights), None if query.caps else query.k)
+            dense = _dense_list(snapshot, query, searched)
+            fused = fuse(searched.lists, list(query.weights.values()), levels, snapshot.fusion, dense)
+            names = [*query.weights, *(() if dense is None else (DENSE,))]
+            return _recommended(fused, names, None if query.caps else query.k)
 
     def _rows(self, snapshot: Snapshot, query: Query, history: Items, scope: Scope) -> SearchRows:
         """One row per modality, of equal length because every item has L codes in each."""
@@ -190,6 +204,19 @@ class Recommender:
         )
 
 
+def _dense_list(snapshot: Snapshot, query: Query, searched: Searched) -> DenseList | None:
+    """Dense scores of any items, if there are any and they weigh something."""
+    affinities, catalog = searched.affinities, snapshot.catalog
+    if affinities is None or not query.dense:
+        return None
+    modalities = range(len(catalog.space.modalities))
+
+    def scores(items: NDArray[np.int64]) -> NDArray[np.float64]:
+        return dense_scores(affinities, np.stack([catalog.codes(each, items) for each in modalities]))
+
+    return DenseList(query.dense, scores)
+
+
 def _items(scope: Scope, leaves: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredItems:
     """The items on ``leaves`` ``(W,)`` in their order; those on one leaf share its score and stand by popularity."""
     leaves, scores = leaves[leaves >= 0], scores[leaves >= 0]
@@ -201,14 +228,14 @@ def _items(scope: Scope, leaves: NDArray[np.int64], scores: NDArray[np.float32])
     return ScoredItems(items[kept], np.repeat(scores, counts)[kept])
 
 
-def _recommended(fused: FusedItems, modalities: list[str], count: int | None) -> list[Recommended]:
+def _recommended(fused: FusedItems, names: list[str], count: int | None) -> list[Recommended]:
     """The first ``count`` of the joined list, or all of it."""
     return [
         Recommended(
             int(item),
             float(score),
-            {modality: int(rank) for modality, rank in zip(modalities, ranks, strict=True) if rank},
-            {modality: float(each) for modality, each in zip(modalities, scores, strict=True) if not np.isnan(each)},
+            {name: int(rank) for name, rank in zip(names, ranks, strict=True) if rank},
+            {name: float(each) for name, each in zip(names, scores, strict=True) if not np.isnan(each)},
         )
         for item, score, ranks, scores in zip(
             fused.items[:count], fused.scores[:count], fused.list_ranks[:count], fused.list_scores[:count], strict=True

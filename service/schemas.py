@@ -53,7 +53,7 @@ class RecommendRequest(Body):
     )
     k: int | None = Field(None, ge=1, description="How many items to recommend.")
     beam: int | None = Field(None, ge=1, description="Width of the search; at least k is used, up to the server's cap.")
-    weights: dict[str, Weight] | None = Field(None, description="Weight of each modality; 0 leaves it out.")
+    weights: dict[str, Weight] | None = Field(None, description="Weight of each list, dense too; 0 leaves it out.")
     exclude: list[Id] = Field([], max_length=MAX_EXCLUDED, description="Item ids never to recommend.")
     exclude_seen: bool = Field(True, description="Whether to leave out every item of the history.")
     filter: Filter | None = Field(
@@ -145,7 +145,7 @@ class RecommendedItem(Response):
     )
     title: str
     metadata: dict[str, Any]
-    ranks: dict[str, int] = Field(description="The item's rank in the list of each modality that found it.")
+    ranks: dict[str, int] = Field(description="The item's rank in each list that holds it.")
     explanation: Explanation | None = Field(None, description="Only if asked for.")
 
 

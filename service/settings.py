@@ -74,7 +74,8 @@ class Settings(BaseSettings):
         max_beam: at most.
         max_batch: requests in a batch at most; a small queue allows fewer.
         blend_below: known items of a history below which popular items are mixed into the answer; 0 never does.
-        weights: per modality, for the fusion; 1 where nothing is said, 0 searches a modality not at all.
+        weights: per modality, and of dense scores, for the fusion; the bundle's where nothing is said, 0 searches a
+            modality not at all.
         new_after: of every answer, the first places that new items, which the generator never saw, must earn by score.
         new_every: behind those, every how-manieth place goes to the best new item; 0 gives them none.
         fusion: how the modalities' lists are joined (``MACREC_FUSION__RULE``); the bundle's way if not given.

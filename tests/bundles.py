@@ -60,7 +60,10 @@ def write_test_bundle(folder: Path, shape: GeneratorShape = T5) -> Path:
     """Writes the bundle and returns its folder; the export takes some seconds."""
 
     def fill(partial: Path) -> None:
-        properties = graph_properties(SPACE, SPACE_HASH) | {"history_position": shape.position}
+        properties = graph_properties(SPACE, SPACE_HASH) | {
+            "history_position": shape.position,
+            "dense": json.dumps(shape.dense),
+        }
         export_generator(random_generator(shape), random_codes(), partial / "generator.onnx", properties)
         (partial / "catalog").mkdir()
         build_catalog().save(partial / "catalog")

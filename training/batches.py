@@ -9,6 +9,7 @@ from torch import Tensor
 from model.generator_shape import GeneratorShape
 from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, PROMPT_LENGTH, IdSpace
+from training.dense_candidates import NO_ITEM
 from training.examples import Examples
 from training.siblings import Siblings
 from training.tasks import Task
@@ -22,12 +23,14 @@ class Batch(NamedTuple):
         targets: ``(B, T, K, L)`` int64 tokens: one item (T = 1), or one for each item of a causal generator's input, in
             one modality (K = 1) or in all of them in their order; PAD where there is no target.
         siblings: ``(B, T, K, L, M)`` bool, which codes may follow each target's prefixes; None if nothing asks for it.
+        items: ``(B, T)`` int64, the item that is predicted at each place of a history, -1 where there is none.
         aligned_items: ``(k,)`` int64, for the implicit alignment.
     """
 
     tokens: Tensor
     targets: Tensor
     siblings: Tensor | None
+    items: Tensor
     aligned_items: Tensor
 
 
@@ -98,12 +101,14 @@ class BatchBuilder:
         items = examples.items[(examples.start[:, None] + places).clamp(max=len(examples.items) - 1)]
         left_out = self._left_out(present)
         tokens = self._inputs(items, examples.task).masked_fill((left_out | ~present)[:, :, None], PAD)
-        targets, siblings = self._targets(examples, places, present)
+        items, wanted = self._target_items(examples, places, present)
+        targets, siblings = self._targets(examples, items, wanted)
+        next_items = items.masked_fill(~(wanted & self.is_sequence[examples.task][:, None]), NO_ITEM)
         # Where no task reads single items, the implicit alignment takes the items that are to be predicted.
         single = ~self.is_sequence[examples.task] if self.has_item_tasks else slice(None)
         aligned = torch.unique(examples.target[single])
         inputs = self._with_prompts(tokens.flatten(1), examples)
-        return Batch(inputs, targets, siblings, aligned)
+        return Batch(inputs, targets, siblings, next_items, aligned)
 
     def tokens(self, modality: int, items: Tensor) -> Tensor:
         """Tokens ``(k, tokens per item)`` by which items ``(k,)`` are read in one modality alone."""
@@ -128,15 +133,19 @@ class BatchBuilder:
         visible = self.is_sequence[task][:, None] | (every == self.source[task][:, None])
         return tokens.masked_fill(~visible[:, None, :, None], PAD).flatten(2)
 
-    def _targets(self, examples: Examples, places: Tensor, present: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Target tokens ``(B, T, K, L)`` and their siblings."""
+    def _target_items(self, examples: Examples, places: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Target items ``(B, T)`` int64, and where there is one."""
         items, wanted = examples.target[:, None], torch.ones_like(present[:, :1])
-        if self.shape.causal:
-            last = examples.length[:, None] - 1
-            following = examples.items[(examples.start[:, None] + places + 1).clamp(max=len(examples.items) - 1)]
-            items = torch.where(places == last, items, following)
-            wanted = present & (self.is_sequence[examples.task][:, None] | (places == last))
-            items, wanted = self._behind_prompts(items, examples), self._behind_prompts(wanted, examples)
+        if not self.shape.causal:
+            return items, wanted
+        last = examples.length[:, None] - 1
+        following = examples.items[(examples.start[:, None] + places + 1).clamp(max=len(examples.items) - 1)]
+        items = torch.where(places == last, items, following)
+        wanted = present & (self.is_sequence[examples.task][:, None] | (places == last))
+        return self._behind_prompts(items, examples), self._behind_prompts(wanted, examples)
+
+    def _targets(self, examples: Examples, items: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Target tokens ``(B, T, K, L)`` and their siblings."""
         written = self.targets[examples.task][:, None, :]
         wanted = wanted[:, :, None] & (written >= 0)
         modality, items = torch.broadcast_tensors(written.clamp(min=0), items[:, :, None])  # type: ignore[no-untyped-call]

@@ -83,6 +83,7 @@ def run(
         "id_space": SpaceSizes.of(data.space).model_dump_json(),
         "max_history": str(generator.config.max_history),
         "history_position": generator.config.shape.position,
+        "dense": json.dumps(generator.config.shape.dense),
     }
 
     def fill(folder: Path) -> None:

@@ -9,19 +9,22 @@ from typing import NamedTuple
 
 from pydantic import Field, ValidationError
 
+from model.dense import DENSE
 from model.errors import DataError
-from model.fusion import FusionConfig, fuse
+from model.fusion import FusionConfig
 from model.generator import Generator
 from training.devices import Device, pick_device
 from training.generator_data import GeneratorData
 from training.metrics import gains
 from training.retrieval import Retriever
 from training.split import SplitConfig
-from training.validation import HeldOut, draw_users, positions, scored_lists
+from training.validation import HeldOut, draw_users, fuse_all, positions, search_all
 
 log = logging.getLogger(__name__)
 
 FUSION_FILE, REPORT_FILE = "fusion.json", "report.json"
+FINE = 3
+"""Lists up to which weights are tried in steps as fine as the settings say; of more, steps twice as wide."""
 
 
 class FitFusionConfig(FusionConfig):
@@ -30,7 +33,8 @@ class FitFusionConfig(FusionConfig):
     Attributes:
         choose_weights: whether the weights that give the best NDCG@10 on the validation part take the place of
             ``weights``. They are 1 on average; a list that gets 0 is not searched.
-        parts: weights are tried in steps of 1 / ``parts``, those of all lists adding up to 1.
+        parts: weights are tried in steps of 1 / ``parts``, those of all lists adding up to 1; of more than three lists
+            in steps twice as wide.
         users: how many users choose, drawn once by ``seed``; 0 takes all.
         beam: beams per list.
         remove_seen: whether items that a user has seen are removed.
@@ -63,9 +67,10 @@ def run(config: FitFusionConfig, split: SplitConfig, prepare: Path, assign: Path
     out.mkdir(parents=True, exist_ok=True)
     fusion = config.plain()
     data = GeneratorData.load(prepare, assign, split)
-    names = data.space.modalities
+    generator = Generator.load(generate)
+    names = list_names(generator)
     if config.choose_weights and len(names) > 1:
-        tried = _try_weights(config, data, Generator.load(generate))
+        tried = _try_weights(config, data, generator)
         best = max(tried, key=lambda each: each.ndcg)
         average_one = [round(len(names) * weight, 6) for weight in best.weights]
         fusion = fusion.model_copy(update={"weights": dict(zip(names, average_one, strict=True))})
@@ -88,12 +93,16 @@ def read_fusion(folder: Path) -> FusionConfig:
         raise DataError(f"{path} does not say how lists are joined ({error}); run the fuse stage again") from error
 
 
-def weightings(lists: int, parts: int) -> Iterator[tuple[float, ...]]:
-    """All weights of some lists in steps of 1 / ``parts`` that add up to 1; equal ones first, so that they win ties."""
+def weightings(lists: int, parts: int, dense: bool = False) -> Iterator[tuple[float, ...]]:
+    """All weights of some lists in steps of 1 / ``parts`` that add up to 1; equal ones first, so that they win ties.
+
+    The last list may be a dense one, which needs another that weighs something.
+    """
     yield (1 / lists,) * lists
     for steps in product(range(parts + 1), repeat=lists - 1):
-        if sum(steps) <= parts:
-            yield tuple(step / parts for step in (*steps, parts - sum(steps)))
+        rest = parts - sum(steps)
+        if rest >= 0 and not (dense and rest == parts):
+            yield tuple(step / parts for step in (*steps, rest))
 
 
 def _try_weights(config: FitFusionConfig, data: GeneratorData, generator: Generator) -> list[Tried]:
@@ -102,12 +111,19 @@ def _try_weights(config: FitFusionConfig, data: GeneratorData, generator: Genera
     retriever = Retriever(generator.to(device).search(), data.space, data.codes, data.trie, device)
     users = draw_users(data.split, config.users, config.seed)
     held_out = HeldOut(data.split, users, "validation", generator.config.max_history, config.remove_seen)
-    lists = scored_lists(retriever, held_out, config.beam)
-    rows = list(zip(*lists, strict=True))
-    levels, targets = data.space.levels, held_out.targets
+    searched = search_all(retriever, held_out, config.beam)
+    names = list_names(generator)
 
     def worth(weights: tuple[float, ...]) -> float:
-        fused = [fuse(row, weights, levels, config).items for row in rows]
-        return round(float(gains(positions(fused, targets), 10).mean()), 6)
+        weighted = config.model_copy(update={"weights": dict(zip(names, weights, strict=True))})
+        fused = fuse_all(retriever, searched, weighted)
+        return round(float(gains(positions(fused, held_out.targets), 10).mean()), 6)
 
-    return [Tried(weights, worth(weights)) for weights in weightings(len(lists), config.parts)]
+    parts = config.parts if len(names) <= FINE else config.parts // 2
+    every = weightings(len(names), parts, generator.config.shape.dense)
+    return [Tried(weights, worth(weights)) for weights in every]
+
+
+def list_names(generator: Generator) -> tuple[str, ...]:
+    """The lists that a generator gives: its modalities', and the dense one."""
+    return (*generator.config.space.modalities, *((DENSE,) if generator.config.shape.dense else ()))

@@ -22,6 +22,9 @@ class FitGeneratorConfig(Config):
         implicit_weight: weight of the implicit alignment of the items of the cross-modal item tasks, or, without such
             tasks, of the batch's targets; 0 turns it off.
         implicit_temperature: its temperature.
+        dense_weight: weight of the loss of dense scores, where the shape has them.
+        dense_candidates: items among which a target's dense score is to be the highest; larger catalogs are drawn from
+            anew for each step.
         targets_per_user: how many targets a user gives each epoch, drawn anew; 0 takes all prefixes.
         target_window: how many of the events after a history are its targets, one an example. Where many events share a
             time, which of them comes next is chance, and several tell more.
@@ -57,6 +60,8 @@ class FitGeneratorConfig(Config):
     explicit: Explicit = "all"
     implicit_weight: float = 0.01
     implicit_temperature: float = 0.1
+    dense_weight: float = Field(1.0, gt=0)
+    dense_candidates: int = Field(20_000, ge=1)
     targets_per_user: int = 0
     target_window: int = 1
     history_dropout: float = Field(default=0.0, ge=0, lt=1)

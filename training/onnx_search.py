@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.beam_search import ConstrainedBeamSearch
-from model.continued_search import ContinuedSearch, continues
+from model.continued_search import ContinuedSearch, affinities_after
 from model.errors import BundleError
 
 OPSET = 23
@@ -32,7 +32,7 @@ INPUTS = (
 )
 OUTPUTS = ("nodes", "scores")
 CONTINUED_INPUTS = (*INPUTS, "past")
-CONTINUED_OUTPUTS = (*OUTPUTS, "states")
+CONTINUED_OUTPUTS = (*OUTPUTS, "states", "affinities")
 SCORE_TOLERANCE = 1e-4
 TIE = 1e-5
 
@@ -48,8 +48,15 @@ class Found(NamedTuple):
         return bool((np.abs(self.scores[row, self.nodes[row] == node] - score) <= TIE).any())
 
 
+class Ran(NamedTuple):
+    """What runs of a graph found, and the affinities ``(R, m, L, M)`` of each if it gives any."""
+
+    found: list[Found]
+    affinities: list[NDArray[np.float32]]
+
+
 class Difference(NamedTuple):
-    """How far ONNX is from torch: largest difference of scores, and beams that differ though they are no tie."""
+    """How far ONNX is from torch: largest difference of scores or affinities, and beams elsewhere that are no tie."""
 
     score: float
     misplaced: int
@@ -81,7 +88,7 @@ def export_search(
         {0: free},
         {0: free},
     )
-    if not continues(search.shape):
+    if not search.shape.reads_items_causally:
         export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
         return
     continued = ContinuedSearch(search).eval()
@@ -140,11 +147,15 @@ def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Te
     for case in cases:
         with torch.inference_mode():
             nodes, scores = (output.numpy() for output in search(*case))
-        for other in _run_graph(search, session, case):
+        graph = _run_graph(search, session, case)
+        for other in graph.found:
             found = compare(nodes, scores, *other)
             if found.misplaced:
                 found = compare(nodes, scores, *other, _wider(search, case))
             worst = Difference(max(worst.score, found.score), worst.misplaced + found.misplaced)
+        for each in graph.affinities:
+            difference = float(np.abs(each - affinities_after(search, case[0]).numpy()).max())
+            worst = Difference(max(worst.score, difference), worst.misplaced)
     if worst.score > SCORE_TOLERANCE or worst.misplaced:
         raise BundleError(
             f"{path} is not the model that it was exported from: scores differ by up to {worst.score:.2g} "
@@ -153,22 +164,20 @@ def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Te
     return worst
 
 
-def _run_graph(
-    search: ConstrainedBeamSearch, session: onnxruntime.InferenceSession, case: tuple[Tensor, ...]
-) -> list[Found]:
-    """What the graph finds, at once and, if it can, by continuing all but the last position of the shortest history."""
+def _run_graph(search: ConstrainedBeamSearch, session: onnxruntime.InferenceSession, case: tuple[Tensor, ...]) -> Ran:
+    """Runs the graph at once and, if it can go on, in two steps, parted before the shortest history's last item."""
     feed = {name: value.numpy() for name, value in zip(INPUTS, case, strict=True)}
-    if not continues(search.shape):
-        return [Found(*session.run(OUTPUTS, feed))]
+    if not search.shape.reads_items_causally:
+        return Ran([Found(*session.run(OUTPUTS, feed))], [])
     transformer = search.transformer
-    feed["past"] = np.zeros((len(case[0]), 0, transformer.state_width), dtype=np.float32)
-    found = [Found(*session.run(OUTPUTS, feed))]
+    feeds = [feed | {"past": np.zeros((len(case[0]), 0, transformer.state_width), dtype=np.float32)}]
     known = int(transformer.present(case[0]).sum(dim=1).min()) - 1
     if known > 0:
         cut = known * transformer.config.tokens_per_position
-        (states,) = session.run(["states"], feed | {"tokens": feed["tokens"][:, :cut]})
-        found.append(Found(*session.run(OUTPUTS, feed | {"tokens": feed["tokens"][:, cut:], "past": states})))
-    return found
+        (states,) = session.run(["states"], feeds[0] | {"tokens": feed["tokens"][:, :cut]})
+        feeds.append(feed | {"tokens": feed["tokens"][:, cut:], "past": states})
+    ran = [session.run([*OUTPUTS, "affinities"], each) for each in feeds]
+    return Ran([Found(nodes, scores) for nodes, scores, _ in ran], [found for *_, found in ran])
 
 
 def _wider(search: ConstrainedBeamSearch, case: tuple[Tensor, ...]) -> Found:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
 from model.cold_start import cold_edges
+from model.continued_search import affinities_after
+from model.dense import DenseList, dense_scores
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.history_tokens import history_tokens
 from model.semantic_ids import PAD, IdSpace
@@ -52,6 +54,7 @@ class Retriever:
         """
         self.search = search.eval()
         self.space = space
+        self.codes = codes
         self.trie = trie
         self.device = device
         self.batch_size = batch_size
@@ -80,6 +83,23 @@ class Retriever:
             leaves[rows] = np.where(nodes >= 0, nodes - self.trie.first_leaf, NO_LEAF)
             scores[rows] = row_scores
         return LeafLists(leaves, scores)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the generator scores whole items, too."""
+        return self.search.shape.dense
+
+    def affinities(self, histories: Histories) -> NDArray[np.float32]:
+        """What :func:`model.dense.dense_scores` reads, for B histories of at least one item: ``(B, m, L, M)``."""
+        space = self.space
+        found = np.empty((len(histories.lengths), len(space.modalities), space.levels, space.codes), dtype=np.float32)
+        for rows in self._batches(histories.lengths):
+            found[rows] = affinities_after(self.search, self._tokens(histories, 0, rows)).cpu().numpy()
+        return found
+
+    def dense_list(self, weight: float, affinities: NDArray[np.float32]) -> DenseList:
+        """One history's dense scores as a list, given its ``affinities`` ``(m, L, M)``."""
+        return DenseList(weight, lambda items: dense_scores(affinities, self.codes[:, items]))
 
     def items_of(
         self, leaves: NDArray[np.int64], scores: NDArray[np.float32]

@@ -17,6 +17,7 @@ from training.alignment import implicit_alignment
 from training.allocator import keep_freed_memory
 from training.batches import Batch, BatchBuilder, batches_of, padding_share
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from training.dense_candidates import DenseCandidates
 from training.devices import mixed_precision, pick_device
 from training.epochs import Epochs
 from training.generator_config import FitGeneratorConfig
@@ -32,7 +33,7 @@ from training.validation import HeldOut, draw_users, main_list, rank_targets
 log = logging.getLogger(__name__)
 
 CHECKPOINT_FILE = "checkpoint.pt"
-TOTALS = ("train/loss", "train/token_loss", "train/implicit_loss", "train/padding")
+TOTALS = ("train/loss", "train/token_loss", "train/dense_loss", "train/implicit_loss", "train/padding")
 
 
 class Position(NamedTuple):
@@ -66,6 +67,7 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.average = self._averaged() if config.average else None
         self.builder = self._builder()
+        self.candidates = DenseCandidates(self.builder.item_tokens, config.dense_candidates)
         self.epochs = Epochs(config, data.split, self.tasks, len(data.codes[0]), self.builder)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
         self.totals = torch.zeros(len(TOTALS), device=self.device)
@@ -130,24 +132,28 @@ class Trainer:
         log.info("epoch %d: loss %.4f after %.0f s", epoch + 1, means["train/loss"], self.seconds)
 
     def train_step(self, batch: Batch, done: float) -> torch.Tensor:
-        """One update after the share ``done`` of all; returns what TOTALS names ``(4,)``, left on the device."""
+        """One update after the share ``done`` of all; returns what TOTALS names ``(5,)``, left on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule(done)
         with mixed_precision(self.device, self.config.precision):
-            token_loss = self.generator.loss(batch.tokens, batch.targets, batch.siblings, self.config.label_smoothing)
-            implicit = torch.zeros((), device=self.device)
+            encoded = self.generator.encode(batch.tokens)
+            smoothing = self.config.label_smoothing
+            token_loss = self.generator.token_loss(encoded, batch.targets, batch.siblings, smoothing)
+            dense = implicit = torch.zeros((), device=self.device)
+            if self.config.shape.dense:
+                dense = self.generator.dense_loss(encoded, *self.candidates.of(batch.items))
             if self.config.implicit_weight and len(self.data.space.modalities) > 1 and len(batch.aligned_items) > 1:
                 implicit = implicit_alignment(
                     self.generator, self.builder, batch.aligned_items, self.config.implicit_temperature
                 )
-        loss = token_loss + self.config.implicit_weight * implicit
+        loss = token_loss + self.config.dense_weight * dense + self.config.implicit_weight * implicit
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.config.clip)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.generator)
-        return torch.stack([loss, token_loss, implicit, padding_share(batch.tokens)]).detach().float()
+        return torch.stack([loss, token_loss, dense, implicit, padding_share(batch.tokens)]).detach().float()
 
     def _averaged(self) -> AveragedModel:
         """A moving average of the weights, updated after every step."""

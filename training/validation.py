@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.dense import DENSE, DenseList
 from model.fusion import FusionConfig, ScoredItems, fuse
 from training.metrics import ABSENT
 from training.retrieval import LeafLists, Retriever
@@ -27,6 +28,13 @@ class Found(NamedTuple):
 
     items: Sequence[NDArray[np.integer]]
     ranks: Ranks
+
+
+class Searched(NamedTuple):
+    """What is joined for B users: each modality's list of every user, and ``(B, m, L, M)`` affinities, if any."""
+
+    lists: list[list[ScoredItems]]
+    affinities: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -51,25 +59,37 @@ def rank_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: Fus
 
 
 def find_targets(retriever: Retriever, held_out: HeldOut, beam: int, fusion: FusionConfig) -> dict[str, Found]:
-    """What the search finds, by list name: each modality's, and ``fused`` if there are several."""
+    """What the search finds, by list name: each modality's, ``dense`` if there is one, and ``fused`` if several."""
     names = retriever.space.modalities
-    lists = _leaf_lists(retriever, held_out, beam)
-    scored = [_item_lists(retriever, one, held_out) for one in lists]
+    leaves = _leaf_lists(retriever, held_out, beam)
+    searched = _searched(retriever, held_out, leaves)
     found: dict[str, Found] = {}
     for modality, name in enumerate(names):
-        items = [entry.items for entry in scored[modality]]
-        id_ranks = _id_ranks(retriever, lists[modality], modality, held_out.targets)
+        items = [entry.items for entry in searched.lists[modality]]
+        id_ranks = _id_ranks(retriever, leaves[modality], modality, held_out.targets)
         found[name] = Found(items, Ranks(positions(items, held_out.targets), id_ranks))
-    if len(names) > 1:
-        weights, levels = fusion.list_weights(names), retriever.space.levels
-        fused = [fuse(row, weights, levels, fusion).items for row in zip(*scored, strict=True)]
-        found[FUSED] = Found(fused, Ranks(positions(fused, held_out.targets), None))
+    if searched.affinities is not None:
+        denses = [retriever.dense_list(1.0, each) for each in searched.affinities]
+        rows = zip(*searched.lists, strict=True)
+        found[DENSE] = _found([_by_dense(row, dense) for row, dense in zip(rows, denses, strict=True)], held_out)
+    if len(found) > 1:
+        found[FUSED] = _found(fuse_all(retriever, searched, fusion), held_out)
     return found
 
 
-def scored_lists(retriever: Retriever, held_out: HeldOut, beam: int) -> list[list[ScoredItems]]:
-    """For each modality every user's items with their scores, as they go into the fusion."""
-    return [_item_lists(retriever, one, held_out) for one in _leaf_lists(retriever, held_out, beam)]
+def search_all(retriever: Retriever, held_out: HeldOut, beam: int) -> Searched:
+    """What goes into the fusion."""
+    return _searched(retriever, held_out, _leaf_lists(retriever, held_out, beam))
+
+
+def fuse_all(retriever: Retriever, searched: Searched, fusion: FusionConfig) -> list[NDArray[np.int64]]:
+    """Every user's joined list, of the modalities' lists and dense scores."""
+    weights, levels = fusion.list_weights(retriever.space.modalities), retriever.space.levels
+    denses: list[DenseList | None] = [None] * len(searched.lists[0])
+    if searched.affinities is not None and fusion.dense_weight:
+        denses = [retriever.dense_list(fusion.dense_weight, each) for each in searched.affinities]
+    rows = zip(*searched.lists, strict=True)
+    return [fuse(row, weights, levels, fusion, dense).items for row, dense in zip(rows, denses, strict=True)]
 
 
 def draw_users(split: Split, wanted: int, seed: int) -> NDArray[np.int64]:
@@ -91,6 +111,26 @@ L = TypeVar("L")
 def main_list(lists: dict[str, L]) -> L:
     """Of the lists' results that of the list that a user would be shown: the fused one, or the only one."""
     return lists[FUSED] if FUSED in lists else next(iter(lists.values()))
+
+
+def _searched(retriever: Retriever, held_out: HeldOut, leaves: list[LeafLists]) -> Searched:
+    """Lists of leaves as lists of items, and what scores their items as wholes."""
+    affinities = None
+    if retriever.is_dense:
+        histories = held_out.split.histories(held_out.users, held_out.part, held_out.max_history)
+        affinities = retriever.affinities(histories)
+    return Searched([_item_lists(retriever, one, held_out) for one in leaves], affinities)
+
+
+def _found(items: list[NDArray[np.int64]], held_out: HeldOut) -> Found:
+    """A list that is no modality's."""
+    return Found(items, Ranks(positions(items, held_out.targets), None))
+
+
+def _by_dense(lists: Sequence[ScoredItems], dense: DenseList) -> NDArray[np.int64]:
+    """The items of one user's lists by their dense scores."""
+    items = np.unique(np.concatenate([each.items for each in lists])).astype(np.int64)
+    return items[np.argsort(-dense.of(items), kind="stable")]
 
 
 def _id_ranks(retriever: Retriever, lists: LeafLists, modality: int, targets: NDArray[np.int32]) -> NDArray[np.int64]:

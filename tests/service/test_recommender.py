@@ -102,7 +102,7 @@ def test_the_engine_finds_what_the_torch_search_finds(snapshot: Snapshot, beam: 
     rows = SearchRows(tokens, np.array([0, 1]), dead, beam)
     trained = np.arange(ITEMS) % 3 > 0
     trie = snapshot.engine.prepare(catalog.trie, trained)
-    leaves, scores, _ = snapshot.engine.search(trie, rows)
+    leaves, scores, *_ = snapshot.engine.search(trie, rows)
     nodes, expected = search(
         torch.from_numpy(tokens),
         torch.tensor([0, 1]),

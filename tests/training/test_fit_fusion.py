@@ -34,6 +34,12 @@ def test_weightings_are_all_ways_to_share_one_and_equal_ones_come_first(lists: i
     assert shares == naive
 
 
+def test_a_dense_list_never_weighs_everything() -> None:
+    tried = list(weightings(3, 4, dense=True))
+    assert (0.0, 0.0, 1.0) not in tried
+    assert set(tried) == set(weightings(3, 4)) - {(0.0, 0.0, 1.0)}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator whose image IDs went to other items after training, so that its image list is chance."""

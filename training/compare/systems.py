@@ -14,7 +14,7 @@ from training.compare.rows import Row
 from training.config import RunConfig
 from training.devices import pick_device
 from training.evaluate import EvaluateConfig
-from training.fit_fusion import read_fusion
+from training.fit_fusion import list_names, read_fusion
 from training.fit_sasrec import load_chosen
 from training.generator_data import GeneratorData
 from training.interactions import Interactions
@@ -113,7 +113,7 @@ class Generating:
         self.device = pick_device(config.evaluate.device)
         self.generator = Generator.load(generate).to(self.device)
         self.parameters = sum(weights.numel() for weights in self.generator.parameters())
-        names = self.data.space.modalities
+        names = list_names(self.generator)
         self.main = "fused" if len(names) > 1 else names[0]
         self._retriever = self.retriever()
 
