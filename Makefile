@@ -54,7 +54,9 @@ bench: $(VENV)/dev.done ## the benchmarks; figures are printed as JSON lines
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.live_items
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.search
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.search_profile
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.startup
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.swaps
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.throughput
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.training_speed
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.quantizer_scale
 

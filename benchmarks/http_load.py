@@ -20,19 +20,28 @@ class Answers:
 
     Attributes:
         seconds: of each successful request, from the moment it was due.
+        refused: of each request that the server had no room for (429), likewise.
         late: seconds by which each request was sent later than it was due: the load generator's own share.
         failures: what went wrong, one entry a failed request.
         versions: the catalog versions that answered, and how often.
     """
 
     seconds: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
 
     def percentile(self, percent: float) -> float:
         """Milliseconds below which this share of the successful requests was answered."""
-        return round(float(np.percentile(self.seconds, percent)) * 1e3, 3)
+        value = percentile(self.seconds, percent)
+        assert value is not None, "no request was answered"
+        return value
+
+
+def percentile(seconds: Sequence[float], percent: float) -> float | None:
+    """Of some times in milliseconds; None if there are none."""
+    return round(float(np.percentile(seconds, percent)) * 1e3, 3) if len(seconds) else None
 
 
 class Client:
@@ -96,6 +105,9 @@ class Client:
             answers.failures.append(repr(error))
             return
         self._idle.append(connection)
+        if status == b"429":
+            answers.refused.append(time.perf_counter() - due)
+            return
         if status != b"200":
             answers.failures.append(body.decode())
             return

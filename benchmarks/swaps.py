@@ -154,8 +154,8 @@ def describe(kind: str, answers: Answers, swapped: int) -> dict[str, Any]:
     return {
         "benchmark": "swaps",
         "stretch": kind,
-        "requests": len(answers.seconds) + len(answers.failures),
-        "failed": len(answers.failures),
+        "requests": len(answers.seconds) + len(answers.refused) + len(answers.failures),
+        "failed": len(answers.refused) + len(answers.failures),
         "p50_ms": answers.percentile(50),
         "p99_ms": answers.percentile(99),
         "sent_late_p99_ms": round(float(np.percentile(answers.late, 99)) * 1e3, 3),
@@ -183,7 +183,7 @@ async def measure_latency(
             swapped = await asyncio.to_thread(server.swaps, "swapped") - before
             say(describe("swaps" if swapping else "quiet", answers, swapped))
             p99[swapping] = answers.percentile(99)
-            failures += answers.failures
+            failures += answers.failures + ["refused"] * len(answers.refused)
             await asyncio.sleep(1)
         ratios.append(p99[True] / p99[False])
     return {
