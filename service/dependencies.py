@@ -1,4 +1,4 @@
-"""What route handlers ask for."""
+"""What route handlers ask for; asynchronous, for FastAPI gives every other function a thread of its own to wait for."""
 
 import secrets
 from typing import Annotated
@@ -11,7 +11,7 @@ from service.scheduler import Leaving
 from service.service import Service
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
     """The service that this application runs."""
     service: Service = request.app.state.service
     return service
@@ -20,7 +20,7 @@ def get_service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(get_service)]
 
 
-def get_leaving(request: Request) -> Leaving:
+async def get_leaving(request: Request) -> Leaving:
     """A call that returns when the client has left; the body must have been read."""
 
     async def leaving() -> None:
@@ -33,7 +33,7 @@ def get_leaving(request: Request) -> Leaving:
 LeavingDep = Annotated[Leaving, Depends(get_leaving)]
 
 
-def require_key(service: ServiceDep, x_api_key: Annotated[str | None, Header()] = None) -> None:
+async def require_key(service: ServiceDep, x_api_key: Annotated[str | None, Header()] = None) -> None:
     """Raises a 401 unless the request has the API key, if the server wants one."""
     wanted = service.settings.api_key
     if wanted is None:
