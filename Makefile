@@ -49,6 +49,7 @@ lint: $(VENV)/dev.done
 
 bench: $(VENV)/dev.done ## the benchmarks; figures are printed as JSON lines
 	OMP_NUM_THREADS=2 $(PY) -m benchmarks.assign_ids
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.catalog
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.filters
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.ids
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.live_items
