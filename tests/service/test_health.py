@@ -70,6 +70,8 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
         "macrec_deleted_users",
         "macrec_store_write_seconds",
         "macrec_failed_writes",
+        "macrec_history_states",
+        "macrec_history_state_bytes",
         "macrec_history_users",
         "macrec_history_file_bytes",
         "macrec_history_compactions",
