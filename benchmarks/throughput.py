@@ -96,10 +96,12 @@ async def compare(client: Client, alone: InProcess, rounds: int, seconds: float,
     }
 
 
-async def probe(url: str, waited: list[float]) -> None:
-    """Asks the probes again and again, and notes how long each took."""
+async def probe(url: str, waited: list[float], ended: asyncio.Event) -> None:
+    """Asks the probes again and again until the end, and notes how long each took."""
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         for path in cycle(PROBES):
+            if ended.is_set():
+                return
             started = time.perf_counter()
             (await client.get(path)).raise_for_status()
             waited.append(time.perf_counter() - started)
@@ -109,9 +111,11 @@ async def probe(url: str, waited: list[float]) -> None:
 async def at_rate(server: ServerProcess, client: Client, rate: float, seconds: float) -> tuple[Answers, list[float]]:
     """Load at a constant rate, and how long probes waited meanwhile."""
     waited: list[float] = []
-    probing = asyncio.create_task(probe(server.url, waited))
+    ended = asyncio.Event()
+    probing = asyncio.create_task(probe(server.url, waited, ended))
     answers = await client.constant(rate, seconds)
-    probing.cancel()
+    ended.set()
+    await probing
     return answers, waited
 
 

@@ -19,9 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-DENSE = "dense"
-"""The list's name, where modalities' names stand."""
-
 
 class DenseList(NamedTuple):
     """Dense scores as one list more: its weight, and the scores ``(n,)`` of items ``(n,)``, for any candidates."""
@@ -31,7 +28,9 @@ class DenseList(NamedTuple):
 
 
 def dense_scores(affinities: NDArray[np.floating], codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Log-probabilities of items among each other, per code, as the modalities' lists score theirs.
+    """Log-probabilities of items whose codes were drawn one by one, over L, as the modalities' lists score theirs.
+
+    An item's score depends on the history and its own codes alone, whatever other items there are.
 
     Args:
         affinities: ``(m, L, M)``.
@@ -42,10 +41,8 @@ def dense_scores(affinities: NDArray[np.floating], codes: NDArray[np.uint8]) -> 
     """
     modalities, _, levels = codes.shape
     modality, _, level = np.ogrid[:modalities, :1, :levels]
-    scores: NDArray[np.float64] = affinities[modality, level, codes].sum(axis=(0, 2), dtype=np.float64)
-    if not len(scores):
-        return scores
-    highest = scores.max()
-    normed = scores - (highest + np.log(np.exp(scores - highest).sum()))
-    per_code: NDArray[np.float64] = normed / levels
+    highest = affinities.max(axis=2, keepdims=True)
+    log_sums = highest + np.log(np.exp(affinities - highest).sum(axis=2, keepdims=True))
+    scores: NDArray[np.float64] = (affinities - log_sums)[modality, level, codes].sum(axis=(0, 2), dtype=np.float64)
+    per_code: NDArray[np.float64] = scores / levels
     return per_code

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
 from model.config import Config
-from model.dense import DENSE, DenseList
+from model.dense import DenseList
 from model.errors import ConfigError
+from model.list_names import DENSE
 
 NO_RANK = 0
 
@@ -98,12 +99,16 @@ def fuse(
     """
     config = config or FusionConfig()
     given = np.asarray(weights, dtype=np.float64)
-    usable = bool((np.isfinite(given) & (given >= 0)).all()) and (not len(lists) or given.any())
+    every = given if dense is None else np.append(given, dense.weight)
+    usable = bool((np.isfinite(every) & (every >= 0)).all()) and (not len(lists) or given.any())
     if len(given) != len(lists) or not usable:
-        raise ConfigError(f"{len(lists)} lists need as many weights, none below 0 and one above, not {list(weights)}")
+        raise ConfigError(
+            f"{len(lists)} lists need as many weights, none below 0 and one above, not {list(weights)}"
+            + ("" if dense is None else f"; and dense scores, which find nothing by themselves, not {dense.weight}")
+        )
     items, ranks, scores = _table([scored if weight else NOTHING for scored, weight in zip(lists, given, strict=True)])
     if dense is not None:
-        given = np.append(given, dense.weight)
+        given = every
         ranks, scores = _with_dense(items, ranks, scores, dense)
     normed = given / given.sum() if len(given) else given
     fused = RULES[config.rule](scores, normed, config.bonus / levels)
@@ -139,6 +144,7 @@ def bonus_scores(scores: NDArray[np.float64], weights: NDArray[np.float64], bonu
         score(i) = sum_{j in R_i} w_j s_j(i) / sum_{j in R_i} w_j + (|R_i| - 1) b / L
 
     with b nats of sequence log-probability (5 there). An item in one list keeps its score, whatever the list's weight.
+    Dense scores are a list that holds every item.
 
     Args:
         scores: ``(n, J)``, NaN where a list does not hold the item; every row has a number.

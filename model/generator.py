@@ -104,15 +104,19 @@ class Generator(nn.Module):
         costs, wanted = siblings_cross_entropy(logits, codes, siblings, label_smoothing), (targets != PAD).float()
         return (costs * wanted).sum() / wanted.sum()
 
-    def dense_loss(self, encoded: Encoded, items: Tensor, candidates: Tensor, correction: float = 0.0) -> Tensor:
+    def dense_loss(
+        self, encoded: Encoded, items: Tensor, candidates: Tensor, correction: Tensor | None = None
+    ) -> Tensor:
         """Mean cross-entropy of the targets' dense scores (:mod:`model.dense`) among candidates.
 
         Args:
             encoded: histories of P positions.
-            items: ``(B, P)`` int64, which of the candidates follows each position's items, -1 where none does.
+            items: ``(B, P)`` int64, which of the candidates follows each position of the input, -1 where none does.
             candidates: ``(n, m * L)`` int64, their tokens.
-            correction: what is added to the scores of all candidates but the target: log(N / n) where n of N items
-                were drawn, so that they stand for all.
+            correction: ``(n,)``, what is added to the candidates' scores: drawn ones stand for others.
+
+        Returns:
+            0 where nothing follows anything.
         """
         positions = torch.arange(items.shape[1], device=items.device)
         states = latest(encoded.states, encoded.present, positions <= positions[:, None])
@@ -120,8 +124,9 @@ class Generator(nn.Module):
         vectors = F.embedding(candidates, self.transformer.embedding).sum(dim=1) * candidates.shape[1] ** -0.5
         scores = self.transformer.logits_of(states.flatten(0, 1)[rows], vectors).float()
         wanted = items.flatten()[rows]
-        own = F.one_hot(wanted, len(candidates)).to(scores.dtype) if correction else 0.0
-        return F.cross_entropy(scores + correction * (1 - own), wanted)
+        if correction is not None:
+            scores = scores + correction
+        return F.cross_entropy(scores, wanted, reduction="sum") / max(1, len(wanted))
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """Mean encoder state ``(B, d_model)`` float32 of unpadded tokens ``(B, S)``, for the implicit alignment."""

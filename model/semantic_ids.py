@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ConfigError
+from model.list_names import taken_name
 
 PAD = 0
 FIRST_CODE_TOKEN = 1
 PROMPT_LENGTH = 4
 MAX_CODES = 256
-RESERVED = {"dense", "fused"}
-"""Names of lists that stand beside the modalities' in results."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class IdSpace:
 
     def __post_init__(self) -> None:
         """Checks the sizes; codes are stored as bytes, so a level has at most 256."""
-        if taken := RESERVED & set(self.modalities):
-            raise ConfigError(f"no modality can be called {min(taken)!r}: lists that are no modality's are")
+        if (taken := taken_name(self.modalities)) is not None:
+            raise ConfigError(f"{taken!r} names a list beside the modalities'; call the modality something else")
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ConfigError(f"modalities must be a non-empty list of distinct names, not {list(self.modalities)}")
         if not 1 <= self.codes <= MAX_CODES:

@@ -3,9 +3,9 @@
 import time
 from typing import NamedTuple
 
-from model.dense import DENSE
 from model.errors import FilterError
 from model.filter_check import Known, check_attribute, check_filter
+from model.list_names import DENSE
 from model.live_catalog import LiveCatalog
 from service.explain import SharedPrefix, shared_prefixes
 from service.problems import invalid
@@ -116,14 +116,15 @@ def effective_weights(request: RecommendRequest, settings: Settings, snapshot: S
     """Weights above 0 of the modalities and of dense scores: the request's, else the server's, else the bundle's."""
     modalities, fusion = snapshot.catalog.space.modalities, snapshot.fusion
     weights = dict(zip(modalities, fusion.list_weights(modalities), strict=True))
-    if snapshot.engine.dense:
+    engine = snapshot.engine
+    if engine.dense:
         weights[DENSE] = fusion.dense_weight
     asked = request.weights or {}
     for name in asked:
         if name not in weights:
             raise invalid(f"body.weights.{name}", f"no such list; this catalog has {list(weights)}")
     weights |= settings.weights | asked
-    used = {name: weight for name, weight in weights.items() if weight > 0}
+    used = {name: weight for name, weight in weights.items() if weight > 0 and (name != DENSE or engine.dense)}
     if not used.keys() - {DENSE}:
         raise invalid("body.weights", f"no modality is left to search; give one of {list(modalities)} a weight above 0")
     return used

@@ -17,7 +17,7 @@ from model.errors import BundleError, ConfigError
 from model.history_tokens import as_position, tokens_per_item
 from model.semantic_ids import IdSpace
 from model.trie import Trie
-from service.history_states import HistoryStates
+from service.history_states import SHORTEST_KNOWN, HistoryStates
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 OUTPUTS = ["nodes", "scores"]
@@ -36,7 +36,7 @@ class SearchRows(NamedTuple):
     """What one run searches: B rows, one per modality.
 
     Attributes:
-        tokens: ``(R, S)`` int64, the histories, padded on the right with 0.
+        tokens: ``(R, S)`` int64, the histories, padded on the right with 0; a single one has no padding.
         modality: ``(B,)`` int64, whose IDs each row searches.
         dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
         beam: W, the width.
@@ -102,10 +102,11 @@ class Engine:
             self.space_hash: str = properties["space_hash"]
             self.max_history = int(properties["max_history"])
             self.position = as_position(properties["history_position"])
-        except (KeyError, ValidationError, ValueError) as error:
+        except (ConfigError, KeyError, ValidationError, ValueError) as error:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
         self.dense = properties.get("dense") == "true"
-        self.states = HistoryStates(inputs["past"].shape[2], state_bytes) if "past" in inputs else None
+        self._state_width: int | None = inputs["past"].shape[2] if "past" in inputs else None
+        self.states = HistoryStates(self._state_width, state_bytes) if self._state_width and state_bytes else None
 
     def prepare(self, trie: Trie, trained: NDArray[np.bool_]) -> TrieInputs:
         """Puts a trie where the search runs; on the CPU the arrays are not copied.
@@ -140,38 +141,36 @@ class Engine:
             "beam": np.zeros(rows.beam, dtype=np.int64),
             "history": np.arange(len(rows.tokens)) if rows.history is None else rows.history,
         }
-        if self.states is not None:
+        if self.states is not None and len(rows.tokens) == 1:
             return self._continue(trie, arrays, self.states)
-        nodes, scores = self._run(trie, arrays, OUTPUTS)
-        return Leaves(_leaves(trie, nodes), scores)
+        if self._state_width is not None:
+            arrays["past"] = np.zeros((len(rows.tokens), 0, self._state_width), dtype=np.float32)
+        return self._leaves(trie, self._run(trie, arrays))
 
     def _continue(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], states: HistoryStates) -> Leaves:
-        """Encodes what is not known of a single history; several have beginnings of different lengths."""
-        rows = arrays["tokens"]
-        if len(rows) > 1:
-            arrays["past"] = np.zeros((len(rows), 0, states.width), dtype=np.float32)
-            nodes, scores, affinities = self._run(trie, arrays, [*OUTPUTS, "affinities"])
-            return Leaves(_leaves(trie, nodes), scores, affinities if self.dense else None)
-        items = rows.reshape(-1, tokens_per_item(self.space, self.position))
+        """Encodes what is not known of a single history; several would have beginnings of different lengths."""
+        items = arrays["tokens"].reshape(-1, tokens_per_item(self.space, self.position))
         known = states.of_beginning(items)
         arrays |= {"tokens": items[len(known) :].reshape(1, -1), "past": known[np.newaxis]}
-        nodes, scores, affinities, extended = self._run(trie, arrays, [*OUTPUTS, "affinities", "states"])
-        states.keep(items, extended[0])
-        return Leaves(_leaves(trie, nodes), scores, affinities if self.dense else None, bool(len(known)))
+        found = self._run(trie, arrays, "states")
+        states.keep(items, found["states"][0])
+        return self._leaves(trie, found, bool(len(known)) if len(items) >= SHORTEST_KNOWN else None)
 
-    def _run(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[Any]]:
-        """Runs the graph."""
+    def _leaves(self, trie: TrieInputs, found: dict[str, NDArray[Any]], states_known: bool | None = None) -> Leaves:
+        """Leaves of nodes, -1 where there is none, and what came with them."""
+        leaves = np.where(found["nodes"] >= 0, found["nodes"] - trie.first_leaf, -1)
+        return Leaves(leaves, found["scores"], found.get("affinities"), states_known)
+
+    def _run(self, trie: TrieInputs, arrays: dict[str, NDArray[Any]], *more: str) -> dict[str, NDArray[Any]]:
+        """What the graph answers: nodes, scores, affinities if they are of use, and ``more``."""
         values = trie.values | {name: self._value(array) for name, array in arrays.items()}
-        return [output.numpy() for output in self._session.run_with_ort_values(outputs, values)]
+        outputs = [*OUTPUTS, *(("affinities",) if self.dense else ()), *more]
+        found = self._session.run_with_ort_values(outputs, values)
+        return {name: value.numpy() for name, value in zip(outputs, found, strict=True)}
 
     def _value(self, array: NDArray[Any]) -> ort.OrtValue:
         """An array on the session's device."""
         return ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
-
-
-def _leaves(trie: TrieInputs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leaves of nodes, -1 where there is none."""
-    return np.where(nodes >= 0, nodes - trie.first_leaf, -1)
 
 
 def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:

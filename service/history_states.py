@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 LOOK_BACK = 8
 """New events of a user between two requests up to which the states before them are found."""
 
+SHORTEST_KNOWN = 3
+"""Items of the shortest history of which something can be known: a single item is not worth keeping."""
+
 Tokens = NDArray[np.int64]
 States = NDArray[np.float32]
 
@@ -35,7 +38,6 @@ class HistoryStates:
 
     def __init__(self, width: int, max_bytes: int) -> None:
         """Keeps ``max_bytes`` of states, of ``width`` numbers for an item; 0 keeps none."""
-        self.width = width
         self._none: States = np.zeros((0, width), dtype=np.float32)
         self._max_bytes = max_bytes
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -69,19 +71,34 @@ class HistoryStates:
     def keep(self, tokens: Tokens, states: States) -> None:
         """Keeps the states ``(n, width)`` of a history ``(n, T)`` in place of what was used longest ago.
 
-        It is found by its tokens but the last, so that the same request is found as well as the next one.
+        It is found by its tokens but the last, so that the same request is found as well as the next one. A history
+        that it continues is forgotten: its user went on.
         """
         entry = _Entry(tokens, states)
         if len(tokens) < 2 or entry.nbytes > self._max_bytes:
             return
         with self._lock:
             key = _key(tokens[:-1])
-            replaced = self._entries.pop(key, None)
-            self._nbytes += entry.nbytes - (replaced.nbytes if replaced else 0)
+            self._forget(key)
+            self._forget_beginning(tokens)
             self._entries[key] = entry
+            self._nbytes += entry.nbytes
             while self._nbytes > self._max_bytes:
                 _, oldest = self._entries.popitem(last=False)
                 self._nbytes -= oldest.nbytes
+
+    def _forget_beginning(self, tokens: Tokens) -> None:
+        """Forgets the longest history that ``tokens`` continue; the lock is held."""
+        for length in range(len(tokens) - 1, max(1, len(tokens) - 1 - LOOK_BACK), -1):
+            entry = self._entries.get(key := _key(tokens[: length - 1]))
+            if entry is not None and np.array_equal(entry.tokens, tokens[:length]):
+                self._forget(key)
+                return
+
+    def _forget(self, key: bytes) -> None:
+        """Forgets an entry, if it is there; the lock is held."""
+        entry = self._entries.pop(key, None)
+        self._nbytes -= 0 if entry is None else entry.nbytes
 
 
 def _key(tokens: Tokens) -> bytes:

@@ -26,10 +26,10 @@ from pydantic import ValidationError
 from model.bundle import Bundle, Manifest
 from model.catalog import Catalog
 from model.codewords import Codewords, Floats
-from model.dense import DENSE
 from model.errors import BundleError, CacheError, ConfigError, MacrecError, RegistryError
 from model.fusion import FusionConfig
 from model.item_encoder import read_codebooks
+from model.list_names import DENSE
 from model.registry import Registry
 from model.release import Release, VersionKey
 from model.version_cache import VersionCache
@@ -199,8 +199,11 @@ class Loader:
         bundle = Bundle.load(folder, with_catalog=with_catalog)
         engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
         for name in settings.weights:
-            if name != DENSE or not engine.dense:
+            if name != DENSE:
                 engine.space.modality_index(name)
+            elif not engine.dense:
+                # Another release may have them, and one without must be served as well.
+                log.warning("MACREC_WEIGHTS weighs dense scores, which this generator has not")
         fusion = effective_fusion(settings.fusion, bundled_fusion(bundle.manifest))
         weights = fusion.model_copy(update={"weights": fusion.weights | settings.weights})
         if not any(weights.list_weights(engine.space.modalities)):

@@ -33,7 +33,7 @@ class Metrics:
         fallbacks: answers with popular items because no item of the history was known.
         filters: requests with a filter, by whether what it allows was known already.
         filter_bytes: bytes kept of what filters allow.
-        history_states: searches, by whether the history's beginning was encoded for an earlier one.
+        history_states: answers, by whether the history's beginning was encoded for an earlier one.
         history_state_bytes: bytes kept of encoded histories.
         blended: answers with popular items among the generated ones because little of the history was known.
         new_items: recommended items that came after training and were given their places.
@@ -81,7 +81,7 @@ class Metrics:
         self.filters = Counter("macrec_filters", "Requests with a filter.", ["result"], registry=self.registry)
         self.filter_bytes = self._gauge("macrec_filter_cache_bytes", "Bytes kept of what filters allow.")
         self.history_states = Counter(
-            "macrec_history_states", "Searches by whether a state was known.", ["result"], registry=self.registry
+            "macrec_history_states", "Answers by whether a state was known.", ["result"], registry=self.registry
         )
         self.history_state_bytes = self._gauge("macrec_history_state_bytes", "Bytes kept of encoded histories.")
         self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")

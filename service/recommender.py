@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.dense import DENSE, DenseList, dense_scores
+from model.dense import DenseList, dense_scores
 from model.fusion import FusedItems, ScoredItems, fuse
 from model.history_tokens import history_tokens
+from model.list_names import DENSE
 from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
 from service.engine import SearchRows

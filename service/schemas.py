@@ -103,10 +103,10 @@ class RecommendRequest(Body):
 
 
 class ListPlace(Response):
-    """Where an item stands in the list of one modality."""
+    """Where an item stands in one modality's list, or by dense scores among all candidates."""
 
     rank: int = Field(description="From 1.")
-    score: float = Field(description="Mean log-probability per code.")
+    score: float = Field(description="Log-probability per code.")
 
 
 class SharedPrefix(Response):
@@ -122,7 +122,7 @@ class Explanation(Response):
     """Why an item was recommended."""
 
     lists: dict[str, ListPlace] = Field(
-        description="Its place in each modality's list; none for popular and new items."
+        description="Its place in each list that holds it; none for popular and new items."
     )
     shared_prefixes: list[SharedPrefix] = Field(
         description="Items of the history that the search read and that share a prefix with it; the deepest first, "

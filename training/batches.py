@@ -9,9 +9,9 @@ from torch import Tensor
 from model.generator_shape import GeneratorShape
 from model.history_tokens import tokens_per_item
 from model.semantic_ids import PAD, PROMPT_LENGTH, IdSpace
-from training.dense_candidates import NO_ITEM
 from training.examples import Examples
 from training.siblings import Siblings
+from training.split import NO_ITEM
 from training.tasks import Task
 
 
@@ -23,7 +23,8 @@ class Batch(NamedTuple):
         targets: ``(B, T, K, L)`` int64 tokens: one item (T = 1), or one for each item of a causal generator's input, in
             one modality (K = 1) or in all of them in their order; PAD where there is no target.
         siblings: ``(B, T, K, L, M)`` bool, which codes may follow each target's prefixes; None if nothing asks for it.
-        items: ``(B, T)`` int64, the item that is predicted at each place of a history, -1 where there is none.
+        items: ``(B, T)`` int64, the item that is predicted at each place of a history, -1 where there is none and in
+            tasks that read no history; a causal generator's T is its number of positions, those of prompts included.
         aligned_items: ``(k,)`` int64, for the implicit alignment.
     """
 

@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from model.config import Config
 from model.errors import ConfigError
+from model.list_names import taken_name
 from training.assign_ids import AssignIdsConfig
 from training.embeddings.config import EmbeddingsConfig
 from training.evaluate import EvaluateConfig
@@ -35,6 +37,13 @@ class RunConfig(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     sasrec: FitSasrecConfig = FitSasrecConfig()
+
+    @model_validator(mode="after")
+    def _modalities_are_not_called_like_other_lists(self) -> Self:
+        for modalities in (self.embed.modalities, self.prepare.lcrec.index_files):
+            if (taken := taken_name(modalities)) is not None:
+                raise ValueError(f"{taken!r} names a list beside the modalities'; call the modality something else")
+        return self
 
     @property
     def imports_ids(self) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NO_ITEM = -1
+from training.split import NO_ITEM
 
 
 class Candidates(NamedTuple):
@@ -14,7 +14,7 @@ class Candidates(NamedTuple):
 
     items: Tensor
     tokens: Tensor
-    correction: float
+    correction: Tensor | None
 
 
 class DenseCandidates:
@@ -29,9 +29,14 @@ class DenseCandidates:
         """For targets ``(B, T)`` int64, NO_ITEM where there is none; they are candidates in any case."""
         number = len(self.tokens)
         if number <= self.most:
-            return Candidates(items, self.tokens, 0.0)
-        wanted = items >= 0
+            return Candidates(items, self.tokens, None)
+        wanted = items != NO_ITEM
+        targets = torch.unique(items[wanted])
         drawn = torch.randint(number, (self.most,), device=items.device)
-        chosen = torch.unique(torch.cat([items[wanted], drawn]))
+        chosen = torch.unique(torch.cat([targets, drawn]))
         places = torch.searchsorted(chosen, items).where(wanted, NO_ITEM)
-        return Candidates(places, self.tokens[chosen], math.log(number / len(chosen)))
+        # Targets stand for themselves, the others for all that were not drawn.
+        others = len(chosen) - len(targets)
+        correction = torch.full((len(chosen),), math.log((number - len(targets)) / max(1, others)), device=items.device)
+        correction[torch.searchsorted(chosen, targets)] = 0.0
+        return Candidates(places, self.tokens[chosen], correction)

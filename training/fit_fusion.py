@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from pydantic import Field, ValidationError
 
-from model.dense import DENSE
 from model.errors import DataError
 from model.fusion import FusionConfig
 from model.generator import Generator
+from model.list_names import DENSE
 from training.devices import Device, pick_device
 from training.generator_data import GeneratorData
 from training.metrics import gains
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 FUSION_FILE, REPORT_FILE = "fusion.json", "report.json"
 FINE = 3
-"""Lists up to which weights are tried in steps as fine as the settings say; of more, steps twice as wide."""
+"""Lists up to which weights are tried in as many steps as the settings say; of more, in half as many."""
 
 
 class FitFusionConfig(FusionConfig):
@@ -34,7 +34,7 @@ class FitFusionConfig(FusionConfig):
         choose_weights: whether the weights that give the best NDCG@10 on the validation part take the place of
             ``weights``. They are 1 on average; a list that gets 0 is not searched.
         parts: weights are tried in steps of 1 / ``parts``, those of all lists adding up to 1; of more than three lists
-            in steps twice as wide.
+            in half as many steps.
         users: how many users choose, drawn once by ``seed``; 0 takes all.
         beam: beams per list.
         remove_seen: whether items that a user has seen are removed.
@@ -119,7 +119,7 @@ def _try_weights(config: FitFusionConfig, data: GeneratorData, generator: Genera
         fused = fuse_all(retriever, searched, weighted)
         return round(float(gains(positions(fused, held_out.targets), 10).mean()), 6)
 
-    parts = config.parts if len(names) <= FINE else config.parts // 2
+    parts = config.parts if len(names) <= FINE else max(1, config.parts // 2)
     every = weightings(len(names), parts, generator.config.shape.dense)
     return [Tried(weights, worth(weights)) for weights in every]
 

@@ -56,7 +56,12 @@ class Ran(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How far ONNX is from torch: largest difference of scores or affinities, and beams elsewhere that are no tie."""
+    """How far ONNX is from torch.
+
+    Attributes:
+        score: the largest difference of scores, or of affinities in parts of the largest one.
+        misplaced: beams that differ though they are no tie.
+    """
 
     score: float
     misplaced: int
@@ -68,7 +73,7 @@ def export_search(
     """Writes the graph; all but the number of levels is free: histories, tokens, rows, catalog, exclusions and beams.
 
     Where the shape allows it, the graph goes on from a history's states (:mod:`model.continued_search`): it has one
-    more input and one more output.
+    more input, and answers states and affinities besides.
 
     Args:
         search: the module, in eval mode, on the CPU.
@@ -154,7 +159,8 @@ def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Te
                 found = compare(nodes, scores, *other, _wider(search, case))
             worst = Difference(max(worst.score, found.score), worst.misplaced + found.misplaced)
         for each in graph.affinities:
-            difference = float(np.abs(each - affinities_after(search, case[0]).numpy()).max())
+            expected = affinities_after(search, case[0]).numpy()
+            difference = float(np.abs(each - expected).max() / max(1.0, np.abs(expected).max()))
             worst = Difference(max(worst.score, difference), worst.misplaced)
     if worst.score > SCORE_TOLERANCE or worst.misplaced:
         raise BundleError(

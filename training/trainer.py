@@ -67,7 +67,8 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.average = self._averaged() if config.average else None
         self.builder = self._builder()
-        self.candidates = DenseCandidates(self.builder.item_tokens, config.dense_candidates)
+        dense = config.shape.dense
+        self.candidates = DenseCandidates(self.builder.item_tokens, config.dense_candidates) if dense else None
         self.epochs = Epochs(config, data.split, self.tasks, len(data.codes[0]), self.builder)
         self.position, self.best, self.best_epoch, self.seconds = Position(), -1.0, 0, 0.0
         self.totals = torch.zeros(len(TOTALS), device=self.device)
@@ -140,7 +141,7 @@ class Trainer:
             smoothing = self.config.label_smoothing
             token_loss = self.generator.token_loss(encoded, batch.targets, batch.siblings, smoothing)
             dense = implicit = torch.zeros((), device=self.device)
-            if self.config.shape.dense:
+            if self.candidates is not None:
                 dense = self.generator.dense_loss(encoded, *self.candidates.of(batch.items))
             if self.config.implicit_weight and len(self.data.space.modalities) > 1 and len(batch.aligned_items) > 1:
                 implicit = implicit_alignment(

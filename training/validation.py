@@ -7,13 +7,12 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model.dense import DENSE, DenseList
+from model.dense import DenseList
 from model.fusion import FusionConfig, ScoredItems, fuse
+from model.list_names import DENSE, FUSED
 from training.metrics import ABSENT
 from training.retrieval import LeafLists, Retriever
 from training.split import Part, Split
-
-FUSED = "fused"
 
 
 class Ranks(NamedTuple):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model.continued_search import affinities_after
 from model.dense import DenseList, dense_scores
+from model.errors import ConfigError
 from model.fusion import ScoredItems, fuse
 from model.generator import Generator, GeneratorConfig
 from model.generator_shape import GeneratorShape
@@ -25,15 +26,15 @@ def random_codes(items: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dt
 
 
 @given(st.integers(0, 12), st.integers(0, 5))
-def test_scores_are_log_probabilities_of_the_sums_of_affinities(items: int, seed: int) -> None:
+def test_scores_are_log_probabilities_of_codes_that_are_drawn_one_by_one(items: int, seed: int) -> None:
     affinities = np.random.default_rng(seed).normal(size=(2, SPACE.levels, SPACE.codes)) * 30
     codes = random_codes(items, seed)
-    sums = [
-        sum(affinities[m, level, codes[m, item, level]] for m in range(2) for level in range(SPACE.levels))
+    logs = torch.from_numpy(affinities).log_softmax(dim=2).numpy()
+    expected = [
+        sum(logs[m, level, codes[m, item, level]] for m in range(2) for level in range(SPACE.levels)) / SPACE.levels
         for item in range(items)
     ]
-    expected = torch.tensor(sums, dtype=torch.float64).log_softmax(dim=0) / SPACE.levels
-    np.testing.assert_allclose(dense_scores(affinities, codes), expected.numpy(), atol=1e-12)
+    np.testing.assert_allclose(dense_scores(affinities, codes), expected, atol=1e-10)
 
 
 def test_a_score_is_the_inner_product_of_the_last_state_and_the_sum_of_code_embeddings() -> None:
@@ -53,8 +54,14 @@ def test_a_score_is_the_inner_product_of_the_last_state_and_the_sum_of_code_embe
         read = generator.transformer._embed_positions(torch.from_numpy(tokens))[:, 0]
         torch.testing.assert_close(vectors, read)
     for row, last in ((0, 2), (1, 0)):
-        expected = (vectors @ states[row, last] / SIZES.d_model**0.5).log_softmax(dim=0) / SPACE.levels
-        np.testing.assert_allclose(dense_scores(affinities[row], codes), expected.numpy(), atol=1e-5)
+        expected = (vectors @ states[row, last] / SIZES.d_model**0.5 / SPACE.levels).numpy()
+        found = dense_scores(affinities[row], codes)
+        np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-5)
+
+
+def test_an_items_score_does_not_depend_on_the_other_candidates() -> None:
+    affinities, codes = np.random.default_rng(0).normal(size=(2, SPACE.levels, SPACE.codes)), random_codes(9)
+    np.testing.assert_allclose(dense_scores(affinities, codes)[4:6], dense_scores(affinities, codes[:, 4:6]))
 
 
 def test_in_the_fusion_they_are_one_list_of_all_candidates() -> None:
@@ -79,6 +86,19 @@ def test_candidates_are_those_of_lists_that_weigh_something() -> None:
     assert fuse([text, image], [1, 0], levels=4, dense=dense).items.tolist() == [1]
     nothing = ScoredItems(np.zeros(0, dtype=np.int64), np.zeros(0))
     assert fuse([nothing], [1], levels=4, dense=dense).items.tolist() == []
+
+
+def test_dense_scores_weigh_a_number_of_at_least_zero_and_never_everything() -> None:
+    text = ScoredItems(np.array([1]), np.array([-1.0]))
+    for weights, weight in (([1.0], -1.0), ([1.0], np.nan), ([0.0], 1.0)):
+        with pytest.raises(ConfigError, match="dense scores, which find nothing by themselves"):
+            fuse([text], weights, levels=4, dense=DenseList(weight, lambda items: -items.astype(np.float64)))
+
+
+@pytest.mark.parametrize("name", ["dense", "fused"])
+def test_no_modality_is_called_like_a_list_beside_the_modalities(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' names a list beside the modalities'"):
+        IdSpace(("text", name), levels=3, codes=7)
 
 
 def test_only_a_generator_with_a_state_at_every_item_can_be_dense() -> None:

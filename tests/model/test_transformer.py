@@ -163,7 +163,6 @@ def test_a_position_does_not_see_those_behind_it(transformer: Transformer) -> No
     assert (first[:, 3:] - second[:, 3:]).abs().max() > 0.01
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("known", [0, 1, 4, 6])
 def test_positions_behind_encoded_ones_get_the_states_of_encoding_all_at_once(known: int) -> None:
     transformer = tiny(causal=True, tokens_per_position=3)
@@ -180,6 +179,7 @@ def test_positions_behind_encoded_ones_get_the_states_of_encoding_all_at_once(kn
     torch.testing.assert_close(states[present], expected[present])
 
 
+@torch.no_grad()
 def test_padding_changes_nothing(transformer: Transformer) -> None:
     """Neither its amount nor what stands in the padded places."""
     alone = draw(1, 4)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from model.bundle import Bundle
-from model.dense import DENSE
 from model.fusion import FusionConfig, ScoredItems
 from model.generator_shape import GeneratorShape
+from model.list_names import DENSE
 from model.live_catalog import LiveCatalog
 from service.engine import Engine
 from service.query import Query

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.history_states import LOOK_BACK, HistoryStates, States, Tokens
 
 TOKENS, WIDTH = 2, 3
-Histories = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=2 * LOOK_BACK), max_size=30)
+Histories = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=2 * LOOK_BACK), max_size=30)
 
 
 def tokens_of(history: list[int]) -> Tokens:
@@ -19,9 +19,13 @@ def tokens_of(history: list[int]) -> Tokens:
 
 
 def encode(tokens: Tokens) -> States:
-    """States that tell the whole beginning of the history up to each item."""
-    numbers = np.array([int("1" + "".join(map(str, tokens[: place + 1, 0]))) for place in range(len(tokens))])
-    return np.repeat(numbers[:, np.newaxis], WIDTH, axis=1).astype(np.float32)
+    """States that tell the whole beginning of the history up to each item, by two numbers that hold 14 items each."""
+    digits = tokens[:, 0] + 1
+    numbers = np.zeros((len(tokens), WIDTH), dtype=np.float32)
+    for place in range(len(tokens)):
+        for column, part in enumerate((digits[: place + 1][:14], digits[: place + 1][14:])):
+            numbers[place, column] = sum(int(digit) * 3**power for power, digit in enumerate(part))
+    return numbers
 
 
 @given(Histories, st.integers(0, 4000))
@@ -42,6 +46,16 @@ def test_the_same_history_and_one_with_some_more_events_are_found(history: list[
     states.keep(tokens_of(history), encode(tokens_of(history)))
     found = states.of_beginning(tokens_of(history + more))
     assert len(found) == (len(history) if more else len(history) - 1)
+
+
+def test_a_history_that_went_on_takes_the_place_of_its_beginning() -> None:
+    states = HistoryStates(WIDTH, 1 << 20)
+    for length in (2, 3, 4, 9):
+        states.keep(tokens_of(list(range(length))), encode(tokens_of(list(range(length)))))
+    assert len(states) == 1
+    states.keep(tokens_of([0, 1, 7]), encode(tokens_of([0, 1, 7])))
+    assert len(states) == 2
+    assert states.nbytes == sum(4 * WIDTH * length + 8 * TOKENS * length for length in (9, 3))
 
 
 def test_of_a_history_that_went_another_way_the_common_beginning_is_found() -> None:

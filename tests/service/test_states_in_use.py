@@ -7,12 +7,13 @@ import pytest
 
 from model.bundle import Bundle
 from model.generator_shape import GeneratorShape
+from model.history_tokens import history_tokens
 from model.live_catalog import LiveCatalog
-from service.engine import Engine
+from service.engine import Engine, SearchRows
 from service.query import Query, Recommendation
 from service.recommender import Recommender
 from service.snapshot import Snapshot
-from tests.bundles import ITEMS, build_catalog, item_id, write_test_bundle
+from tests.bundles import ITEMS, SPACE, build_catalog, item_id, write_test_bundle
 from tests.serving import Start
 from tests.snapshots import make_snapshot
 
@@ -48,11 +49,12 @@ def test_answers_are_the_same_as_histories_grow(causal_bundle: Path) -> None:
             assert [each.item for each in kept.items] == [each.item for each in anew.items]
             scores = [each.score for each in kept.items]
             np.testing.assert_allclose(scores, [each.score for each in anew.items], rtol=1e-4)
-            assert anew.states_known is False
+            assert anew.states_known is None
             known.append(kept.states_known)
     # A single item is not worth keeping, and nothing is found once a user's first item fell out of the window.
     reached = keeping.engine.max_history
-    assert known == [2 < length <= reached for length in range(1, users.shape[1] + 1) for _ in users]
+    expected = [None if length < 3 else length <= reached for length in range(1, users.shape[1] + 1)]
+    assert known == [each for each in expected for _ in users]
 
 
 def test_the_same_request_again_encodes_its_last_item_alone(causal_bundle: Path) -> None:
@@ -62,6 +64,25 @@ def test_the_same_request_again_encodes_its_last_item_alone(causal_bundle: Path)
     assert [each.item for each in first.items] == [each.item for each in again.items]
 
 
+def test_several_histories_of_one_run_are_found_as_each_alone(causal_bundle: Path) -> None:
+    snapshot = snapshot_of(causal_bundle, ROOM)
+    catalog, engine = snapshot.catalog, snapshot.engine
+    histories = [[3, 1, 4, 9], [5, 2]]
+    rows = []
+    for history in histories:
+        codes = {modality: catalog.codes(modality, np.array(history)) for modality in range(2)}
+        rows.append(history_tokens(SPACE, "item", 0, codes).ravel())
+    padded = np.zeros((2, len(rows[0])), dtype=np.int64)
+    for row, tokens in enumerate(rows):
+        padded[row, : len(tokens)] = tokens
+    dead = np.full((2, SPACE.levels, 1), -1, dtype=np.int32)
+    together = engine.search(snapshot.trie, SearchRows(padded, np.array([0, 1]), dead, 10))
+    for row, tokens in enumerate(rows):
+        alone = engine.search(snapshot.trie, SearchRows(tokens[None], np.array([row]), dead[:1], 10))
+        np.testing.assert_array_equal(together.leaves[row], alone.leaves[0])
+        np.testing.assert_allclose(together.scores[row], alone.scores[0], atol=1e-5)
+
+
 def test_a_generator_that_cannot_go_on_says_nothing_of_states(bundle: Path) -> None:
     assert recommend(snapshot_of(bundle, ROOM), [3, 1, 4]).states_known is None
 
@@ -69,7 +90,7 @@ def test_a_generator_that_cannot_go_on_says_nothing_of_states(bundle: Path) -> N
 def test_the_metrics_count_states_that_were_known(start: Start, causal_bundle: Path) -> None:
     client = start(bundle=causal_bundle)
     for _ in range(3):
-        assert client.post("/recommend", json={"history": [item_id(3), item_id(1)]}).is_success
+        assert client.post("/recommend", json={"history": [item_id(3), item_id(1), item_id(4)]}).is_success
     shown = client.get("/metrics").text
     assert 'macrec_history_states_total{result="hit"} 2.0' in shown
     assert 'macrec_history_states_total{result="miss"} 1.0' in shown

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from model.errors import ConfigError
 from tests.runs import IMPORTED, TINY
@@ -63,3 +64,9 @@ def test_text_that_is_no_utf8_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"[generate]\n# \xff\xfe\n")
     with pytest.raises(ConfigError, match=r"run\.toml"):
         read_config(path)
+
+
+@pytest.mark.parametrize("name", ["dense", "fused"])
+def test_a_modality_with_the_name_of_another_list_is_refused_before_anything_runs(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"'{name}' names a list beside the modalities'"):
+        RunConfig.model_validate({"embed": {"modalities": {name: {"kind": "tfidf"}}}})

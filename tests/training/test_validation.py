@@ -4,13 +4,14 @@ import torch
 
 from model.fusion import FusionConfig
 from model.generator import Generator, GeneratorConfig
+from model.list_names import FUSED
 from model.semantic_ids import IdSpace
 from tests.toys import SIZES, SPACE, cycles, data_of, random_codes
 from training.generator_data import GeneratorData
 from training.metrics import ABSENT
 from training.retrieval import LeafLists, Retriever
 from training.split import Histories, SeenItems
-from training.validation import FUSED, HeldOut, Ranks, main_list, rank_targets
+from training.validation import HeldOut, Ranks, main_list, rank_targets
 
 # Items 1 and 2 share their text ID. Text leaves: 0 = {0}, 1 = {2, 1}, 2 = {3}; image leaves: 3 to 6 = items 0 to 3.
 CODES = np.array([[[0, 0], [1, 0], [1, 0], [2, 0]], [[0, 1], [1, 1], [2, 1], [3, 1]]], dtype=np.uint8)

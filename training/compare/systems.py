@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.fusion import FusionConfig
 from model.generator import Generator
+from model.list_names import FUSED
 from training.baselines import BASELINES, Baseline, target_ranks, top_items
 from training.compare.rows import Row
 from training.config import RunConfig
@@ -114,7 +115,7 @@ class Generating:
         self.generator = Generator.load(generate).to(self.device)
         self.parameters = sum(weights.numel() for weights in self.generator.parameters())
         names = list_names(self.generator)
-        self.main = "fused" if len(names) > 1 else names[0]
+        self.main = FUSED if len(names) > 1 else names[0]
         self._retriever = self.retriever()
 
     def retriever(self, batch_size: int = 128) -> Retriever:
