@@ -12,6 +12,7 @@ from pathlib import Path
 from model.errors import ConfigError
 from training import assign_ids, evaluate, export, fit_fusion, fit_generator, fit_quantizer, prepare
 from training.config import RunConfig
+from training.data_fingerprint import data_fingerprint
 from training.embeddings import EmbeddingsConfig
 from training.embeddings import stage as embed
 from training.import_ids import import_ids
@@ -19,7 +20,7 @@ from training.memory import peak_memory_mib, reset_peak_memory
 
 log = logging.getLogger(__name__)
 
-STAGE_FILE = "stage.json"
+STAGE_FILE, DATA_FILE = "stage.json", "data.json"
 TRAINING_STAGES = ("prepare", "embed", "quantize", "assign", "generate", "fuse")
 
 
@@ -117,8 +118,9 @@ def run_stages(config: RunConfig, data: Path, out: Path, only: str | None = None
     if only is not None and only not in {stage.name for stage in every}:
         raise ConfigError(f"no stage {only!r} in this run; it has {[stage.name for stage in every]}")
     prints: dict[str, str] = {}
+    of_data = data_fingerprint(data, out / DATA_FILE)
     for stage in every:
-        prints[stage.name] = stage_fingerprint(stage, prints, data)
+        prints[stage.name] = stage_fingerprint(stage, prints, of_data)
         if only is not None and stage.name != only:
             _require(out / stage.name, prints[stage.name], only)
             continue
@@ -182,15 +184,11 @@ def _require(folder: Path, fingerprint: str, wanted: str) -> None:
         raise ConfigError(f"the stage {folder.name!r} must be run before {wanted!r}, and is not up to date in {folder}")
 
 
-def stage_fingerprint(stage: Stage, prints: Mapping[str, str], data: Path) -> str:
-    """Names the stage's result: its settings, the results that it reads, and the files of the data folder."""
+def stage_fingerprint(stage: Stage, prints: Mapping[str, str], of_data: str) -> str:
+    """Names the stage's result: its settings, the results that it reads, and what the data folder holds."""
     parts = [stage.name, stage.settings, *(prints[name] for name in stage.after)]
     if stage.reads_data:
-        parts += [
-            f"{path.relative_to(data)} {path.stat().st_size} {path.stat().st_mtime_ns}"
-            for path in sorted(data.rglob("*"))
-            if path.is_file()
-        ]
+        parts.append(of_data)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

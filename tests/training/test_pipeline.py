@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -120,17 +119,20 @@ def test_one_stage_is_run_again_though_it_is_up_to_date(data: Path, out: Path) -
     assert (out / "assign" / "codes.npy").read_bytes() == report
 
 
-def test_data_that_was_touched_makes_the_run_stale(data: Path, out: Path) -> None:
-    before, path = finished(out), data / "interactions.csv"
-    was = path.stat()
-    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns + 1_000_000_000))
-    try:
-        with pytest.raises(ConfigError, match="'prepare' must be run before 'embed'"):
-            run_stages(settings(), data, out, only="embed")
-        run_stages(settings(), data, out, only="prepare")
-        assert rerun(out, before) == {"prepare"}
-    finally:
-        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+def test_changed_data_makes_the_run_stale(data: Path, out: Path, tmp_path: Path) -> None:
+    before, changed = finished(out), Path(shutil.copytree(data, tmp_path / "changed"))
+    path = changed / "interactions.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(ConfigError, match="'prepare' must be run before 'embed'"):
+        run_stages(settings(), changed, out, only="embed")
+    run_stages(settings(), changed, out, only="prepare")
+    assert rerun(out, before) == {"prepare"}
+
+
+def test_a_copy_of_the_data_leaves_the_run_as_it_is(data: Path, out: Path, tmp_path: Path) -> None:
+    before, copied = finished(out), Path(shutil.copytree(data, tmp_path / "copy", copy_function=shutil.copyfile))
+    run_stages(settings(), copied, out)
+    assert not rerun(out, before)
 
 
 def test_a_stage_that_was_broken_off_goes_on(

@@ -1,10 +1,20 @@
 """Stages in folders that are named by what their results depend on, so that rows with equal inputs share them."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from training.config import RunConfig
-from training.pipeline import TRAINING_STAGES, Stage, run_stage, stage_fingerprint, stage_state, training_stages
+from training.data_fingerprint import data_fingerprint
+from training.pipeline import (
+    DATA_FILE,
+    TRAINING_STAGES,
+    Stage,
+    run_stage,
+    stage_fingerprint,
+    stage_state,
+    training_stages,
+)
 
 PRINT_LENGTH = 16
 
@@ -25,19 +35,21 @@ class StageStore:
         self._planned: dict[str, Stored] = {}
 
     def planned(self, config: RunConfig) -> Stored:
-        """Where the stages of a configuration stand, whether or not they have been run.
-
-        The data folder is looked at once a configuration, for it may hold a million pictures.
-        """
+        """Where the stages of a configuration stand, whether or not they have been run."""
         settings = config.model_dump_json()
         if settings not in self._planned:
             self._planned[settings] = self._plan(config)
         return self._planned[settings]
 
+    @cached_property
+    def _of_data(self) -> str:
+        """The data folder is looked at once, for it may hold a million pictures."""
+        return data_fingerprint(self.data, self.folder / DATA_FILE)
+
     def _plan(self, config: RunConfig) -> Stored:
         prints: dict[str, str] = {}
         for stage in training_stages(config, self.data, {name: self.folder / name for name in TRAINING_STAGES}):
-            prints[stage.name] = stage_fingerprint(stage, prints, self.data)
+            prints[stage.name] = stage_fingerprint(stage, prints, self._of_data)
         return Stored({name: self.folder / name / value[:PRINT_LENGTH] for name, value in prints.items()}, prints)
 
     def run(self, config: RunConfig, last: str) -> Stored:
@@ -51,7 +63,7 @@ class StageStore:
 
     def run_extra(self, stage: Stage, stored: Stored) -> Path:
         """Runs a stage that is none of the pipeline's, behind stages of a configuration; returns its folder."""
-        fingerprint = stage_fingerprint(stage, stored.fingerprints, self.data)
+        fingerprint = stage_fingerprint(stage, stored.fingerprints, self._of_data)
         folder = self.folder / stage.name / fingerprint[:PRINT_LENGTH]
         _run(stage, folder, fingerprint)
         return folder
