@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from training.compare.rows import RECIPE, REFERENCE
+
 Summary = dict[str, Any]
 
 WIDTH = 11.0
@@ -183,9 +185,18 @@ def pareto(summary: Summary) -> Figure | None:
     return figure
 
 
-def intervals(summary: Summary) -> Figure | None:
+def from_published(summary: Summary) -> Figure | None:
     """Each row's paired difference of NDCG@10 from the published method, with its 95 % interval."""
-    rows = [entry for entry in measured(summary) if "against_reference" in entry["last-1"]["seen_removed"]]
+    return _intervals(summary, REFERENCE)
+
+
+def from_recipe(summary: Summary) -> Figure | None:
+    """Each row's paired difference of NDCG@10 from this project's recipe, with its 95 % interval."""
+    return _intervals(summary, RECIPE)
+
+
+def _intervals(summary: Summary, reference: str) -> Figure | None:
+    rows = [entry for entry in measured(summary) if reference in entry["last-1"]["seen_removed"]["against"]]
     if not rows:
         return None
     passes = summary["passes"]
@@ -193,7 +204,7 @@ def intervals(summary: Summary) -> Figure | None:
     for column, (axis, test_events) in enumerate(zip(axes, passes, strict=True)):
         axis.axvline(0, color="#444444", linewidth=1)
         for place, entry in enumerate(reversed(rows)):
-            against = entry.get(f"last-{test_events}", {}).get("seen_removed", {}).get("against_reference")
+            against = entry.get(f"last-{test_events}", {}).get("seen_removed", {}).get("against", {}).get(reference)
             if against is not None:
                 value, low, high = against["ndcg@10"]
                 colour = "#009e73" if low > 0 else "#d55e00" if high < 0 else "#777777"
@@ -205,13 +216,14 @@ def intervals(summary: Summary) -> Figure | None:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=True, axis="x", alpha=0.3)
         which = "last event" if test_events == 1 else f"last {test_events} events"
-        axis.set_xlabel(f"NDCG@10 minus MACRec's, {which}, seen removed", fontsize=8)
+        axis.set_xlabel(f"NDCG@10 minus that of {reference}, {which}, seen removed", fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
     return figure
 
 
 PICTURES: dict[str, Callable[[Summary], Figure | None]] = {
-    "Differences from MACRec as published": intervals,
+    "Differences from MACRec as published": from_published,
+    "Differences from the own recipe": from_recipe,
     "Quality against cost": pareto,
     "Learning curves": learning_curves,
     "Quantizer": quantizer_curves,

@@ -94,9 +94,9 @@ def _image(figure: Figure, title: str) -> str:
 def _prefix_view(comparison: Comparison) -> list[str]:
     """Items that share a first code, under the IDs of the published method's first seed."""
     jobs = [job for job in comparison.jobs() if job.row.name == REFERENCE and comparison.result(job) is not None]
-    if not jobs:
+    folders = comparison.folders(jobs[0]) if jobs else None
+    if folders is None:
         return []
-    folders = comparison.folders(jobs[0])
     groups = prefix_groups(folders["assign"], folders["prepare"], comparison.data)
     note = "The first codes with the most items, and some of the items that share them."
     return [f'<h2>Items by prefix</h2><p class="note">{note}</p>', *map(_group, groups)]

@@ -12,7 +12,7 @@ from model.errors import ConfigError
 from training.config import RunConfig
 
 ROWS_FILE = Path(__file__).with_name("rows.toml")
-REFERENCE = "macrec"
+REFERENCE, RECIPE = "macrec", "own"
 
 Kind = Literal["baseline", "sasrec", "generator"]
 Overrides = dict[str, Any]

@@ -17,7 +17,7 @@ from training import fit_sasrec
 from training.compare.beams import beam_losses
 from training.compare.quality import id_quality, measure
 from training.compare.rows import Row, merged
-from training.compare.store import StageStore
+from training.compare.store import StageStore, Stored, is_finished, run_missing
 from training.compare.systems import Generating, load_system
 from training.compare.trainings import training_of
 from training.config import RunConfig
@@ -148,28 +148,31 @@ class Comparison:
                 failed[job.row.name] = str(error)
         return failed
 
-    def folders(self, job: Job) -> dict[str, Path]:
+    def folders(self, job: Job) -> dict[str, Path] | None:
+        """The stages of a job; None if one that its system is loaded from is not there, or no longer."""
+        stored, kind = self._planned(job), job.row.kind
+        names = {"baseline": ("prepare",), "sasrec": ("prepare", "sasrec"), "generator": tuple(stored.folders)}[kind]
+        return stored.folders if all(is_finished(name, stored) for name in names) else None
+
+    def _train(self, job: Job) -> dict[str, Path]:
         """The stages of a job, trained where they are not yet."""
         config, kind = self.config(job), job.row.kind
-        if kind == "generator":
-            return self.store.run(config, "fuse").folders
-        stored = self.store.run(config, "prepare")
-        if kind == "baseline":
-            return stored.folders
-        prepare = stored.folders["prepare"]
-        sasrec = self.store.run_extra(
-            Stage(
-                "sasrec",
-                config.sasrec.model_dump_json() + config.split.model_dump_json(),
-                ("prepare",),
-                lambda to: fit_sasrec.run(config.sasrec, config.split, prepare, to),
-            ),
-            stored,
-        )
-        return stored.folders | {"sasrec": sasrec}
+        stored = self.store.run(config, "fuse" if kind == "generator" else "prepare")
+        if kind == "sasrec":
+            stage = _sasrec_stage(config, stored.folders["prepare"])
+            stored = self.store.planned_with(stored, stage)
+            run_missing(stage, stored)
+        return stored.folders
+
+    def _planned(self, job: Job) -> Stored:
+        config = self.config(job)
+        stored = self.store.planned(config)
+        if job.row.kind != "sasrec":
+            return stored
+        return self.store.planned_with(stored, _sasrec_stage(config, stored.folders["prepare"]))
 
     def _run(self, job: Job) -> None:
-        config, folders = self.config(job), self.folders(job)
+        config, folders = self.config(job), self._train(job)
         evaluated = job.row.evaluated(config)
         system = load_system(job.row, evaluated, folders)
         figures, arrays = measure(system)
@@ -210,6 +213,15 @@ class Comparison:
         }[job.row.kind]
         parts = [RESULTS_VERSION, job.name, trained, evaluated.evaluate, evaluated.fusion, config.split]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _sasrec_stage(config: RunConfig, prepare: Path) -> Stage:
+    return Stage(
+        "sasrec",
+        config.sasrec.model_dump_json() + config.split.model_dump_json(),
+        ("prepare",),
+        lambda to: fit_sasrec.run(config.sasrec, config.split, prepare, to),
+    )
 
 
 def _useful_last(interactions: Interactions) -> int:

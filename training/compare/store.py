@@ -56,21 +56,28 @@ class StageStore:
         """Runs what is not done up to the stage ``last``; a stage that was broken off goes on where it was."""
         stored = self.planned(config)
         for stage in training_stages(config, self.data, stored.folders):
-            _run(stage, stored.folders[stage.name], stored.fingerprints[stage.name])
+            run_missing(stage, stored)
             if stage.name == last:
                 break
         return stored
 
-    def run_extra(self, stage: Stage, stored: Stored) -> Path:
-        """Runs a stage that is none of the pipeline's, behind stages of a configuration; returns its folder."""
+    def planned_with(self, stored: Stored, stage: Stage) -> Stored:
+        """The stages of a configuration and behind them one that is none of the pipeline's."""
         fingerprint = stage_fingerprint(stage, stored.fingerprints, self._of_data)
         folder = self.folder / stage.name / fingerprint[:PRINT_LENGTH]
-        _run(stage, folder, fingerprint)
-        return folder
+        return Stored(
+            stored.folders | {stage.name: folder},
+            stored.fingerprints | {stage.name: fingerprint},
+        )
 
 
-def _run(stage: Stage, folder: Path, fingerprint: str) -> None:
-    """Most stages of most rows are another row's too, and done: that goes without saying."""
-    state = stage_state(folder)
-    if not (state.get("finished") and state["fingerprint"] == fingerprint):
-        run_stage(stage, folder, fingerprint)
+def run_missing(stage: Stage, stored: Stored) -> None:
+    """Runs one stage if it is not finished; most of a row's are, as another row's, and that goes without saying."""
+    if not is_finished(stage.name, stored):
+        run_stage(stage, stored.folders[stage.name], stored.fingerprints[stage.name])
+
+
+def is_finished(name: str, stored: Stored) -> bool:
+    """Whether a stage's result stands in its folder."""
+    state = stage_state(stored.folders[name])
+    return bool(state.get("finished")) and state["fingerprint"] == stored.fingerprints[name]

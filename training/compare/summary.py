@@ -1,4 +1,4 @@
-"""One line per row out of the results of its seeds: means, and paired differences from the published method."""
+"""One line per row out of the results of its seeds: means, and paired differences from two rows of them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.compare.rows import REFERENCE, Row
+from training.compare.rows import RECIPE, REFERENCE, Row
 from training.compare.runner import RANKS_FILE, Comparison, Job
 from training.evaluate import PROTOCOLS
 from training.metrics import CUTOFFS, estimate, gains, hits, paired_bootstrap
 
 METRICS = {"hr": hits, "ndcg": gains}
 COMPARED = ("hr@10", "ndcg@10")
+REFERENCES = (REFERENCE, RECIPE)
+"""The rows that the others are compared with: the published method and this project's."""
 
 PerUser = dict[str, NDArray[np.float64]]
 
@@ -34,7 +36,13 @@ def summarise_rows(comparison: Comparison, failed: dict[str, str]) -> dict[str, 
         rows.append(entry)
     _compare(comparison, rows, jobs)
     budget = {"minutes": comparison.budget.minutes, "epochs": comparison.budget.epochs}
-    return {"passes": list(passes), "seeds": comparison.seeds, "budget": budget, "reference": REFERENCE, "rows": rows}
+    return {
+        "passes": list(passes),
+        "seeds": comparison.seeds,
+        "budget": budget,
+        "references": list(REFERENCES),
+        "rows": rows,
+    }
 
 
 def per_user(folder: Path, main: str) -> PerUser:
@@ -101,23 +109,30 @@ def _state(comparison: Comparison, row: Row, failed: dict[str, str], done: int, 
 
 
 def _compare(comparison: Comparison, rows: list[dict[str, Any]], jobs: list[Job]) -> None:
-    """Adds each row's paired difference from the reference, in both protocols of each pass."""
+    """Adds each row's paired differences from the references that are finished, in both protocols of each pass."""
     for test_events in comparison.passes:
-        of_row = {
+        finished = {
             row.name: _finished(comparison, [job for job in jobs if job.row == row and job.test_events == test_events])
             for row in comparison.rows
         }
-        if not of_row.get(REFERENCE):
-            continue
-        reference = _over_seeds(comparison, of_row[REFERENCE])
+        measured = {name: _over_seeds(comparison, done) for name, done in finished.items() if done}
         for entry in rows:
-            if entry["row"] == REFERENCE or not of_row[entry["row"]]:
+            values = measured.get(entry["row"])
+            if values is None:
                 continue
-            values = _over_seeds(comparison, of_row[entry["row"]])
-            assert np.array_equal(values["users"], reference["users"]), "rows of one comparison have the same users"
             for protocol in PROTOCOLS:
-                entry[f"last-{test_events}"][protocol]["against_reference"] = {
-                    name: [round(number, 5) for number in paired_bootstrap(values[key], reference[key])]
-                    for name in COMPARED
-                    for key in [f"{protocol}/{name}"]
+                entry[f"last-{test_events}"][protocol]["against"] = {
+                    name: _differences(values, measured[name], protocol)
+                    for name in REFERENCES
+                    if name in measured and name != entry["row"]
                 }
+
+
+def _differences(values: PerUser, reference: PerUser, protocol: str) -> dict[str, list[float]]:
+    """Difference, lower and upper end of its interval, of each metric that is compared."""
+    assert np.array_equal(values["users"], reference["users"]), "rows of one comparison have the same users"
+    return {
+        name: [round(number, 5) for number in paired_bootstrap(values[key], reference[key])]
+        for name in COMPARED
+        for key in [f"{protocol}/{name}"]
+    }

@@ -31,7 +31,7 @@ def heading(summary: dict[str, Any]) -> str:
     return (
         f"Budget: {' and '.join(limits) or 'what the configuration says'}; seeds: {summary['seeds']}, means over them. "
         "Item level, full ranking over the catalog. Behind ± stands the standard error over users; differences are "
-        f"paired by user against `{summary['reference']}`, with the interval that holds 95 % of 2,000 bootstrap "
+        "paired by user, with the interval that holds 95 % of 2,000 bootstrap "
         "resamples, bold where it excludes 0. *Under-trained*: the last validation was the best one when the budget "
         "was used up, so more time might have helped. Coverage: the share of the catalog in somebody's first ten. "
         "Cold: targets that nobody met in training, found among the first ten."
@@ -53,7 +53,8 @@ def _pass_name(test_events: int) -> str:
 
 
 def _quality(summary: dict[str, Any], test_events: int, protocol: str) -> Section:
-    head = ["row", *(name.upper() for name in METRICS), "difference in NDCG@10", "coverage@10", "cold found"]
+    differences = [f"NDCG@10 minus that of `{name}`" for name in summary["references"]]
+    head = ["row", *(name.upper() for name in METRICS), *differences, "coverage@10", "cold found"]
     rows = []
     for entry in summary["rows"]:
         found = entry.get(f"last-{test_events}")
@@ -63,7 +64,8 @@ def _quality(summary: dict[str, Any], test_events: int, protocol: str) -> Sectio
         values, cold = found[protocol], found["cold"]
         cells = [_with_error(values, name) for name in METRICS]
         met = f"{cold[f'hits@10 {protocol}']} of {cold['targets']}"
-        rows.append([entry["title"], *cells, _difference(values), f"{values['coverage@10']:.3f}", met])
+        cells += [_difference(values, name) for name in summary["references"]]
+        rows.append([entry["title"], *cells, f"{values['coverage@10']:.3f}", met])
     return Section(f"{_pass_name(test_events)}, {NAMES[protocol]}", "", head, rows)
 
 
@@ -77,8 +79,8 @@ def _with_error(values: dict[str, Any], name: str) -> str:
     return f"{values[name]:.4f}" if error is None else f"{values[name]:.4f} ± {error:.4f}"
 
 
-def _difference(values: dict[str, Any]) -> str:
-    against = values.get("against_reference")
+def _difference(values: dict[str, Any], reference: str) -> str:
+    against = values["against"].get(reference)
     if against is None:
         return ABSENT
     value, low, high = against["ndcg@10"]

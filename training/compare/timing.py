@@ -27,7 +27,7 @@ def time_requests(comparison: Comparison, jobs: list[Job], rounds: int = ROUNDS)
     """The timing of finished jobs, by row; taken over from an earlier call where the same jobs stand there.
 
     A request is one history of a random user, searched by itself in torch (the service runs the exported graph), seen
-    items removed.
+    items removed. A job whose stages are no longer there is left out.
     """
     path = comparison.out / TIMING_FILE
     timed = {job.row.name: comparison.result(job) for job in jobs}
@@ -36,7 +36,8 @@ def time_requests(comparison: Comparison, jobs: list[Job], rounds: int = ROUNDS)
         before: dict[str, Any] = json.loads(path.read_text())
         if before["fingerprints"] == prints:
             return before
-    systems = {job.row.name: _system(comparison, job) for job in jobs if job.row.name in prints}
+    loaded = {job.row.name: _system(comparison, job) for job in jobs if job.row.name in prints}
+    systems = {name: system for name, system in loaded.items() if system is not None}
     seconds: dict[str, list[float]] = {name: [] for name in systems}
     rng = np.random.default_rng(0)
     for turn in range(WARM_UP + rounds):
@@ -57,5 +58,6 @@ def _timed(values: list[float]) -> Timed:
     return Timed(round(float(median), 3), round(float(p90), 3))
 
 
-def _system(comparison: Comparison, job: Job) -> System:
-    return load_system(job.row, job.row.evaluated(comparison.config(job)), comparison.folders(job))
+def _system(comparison: Comparison, job: Job) -> System | None:
+    folders = comparison.folders(job)
+    return None if folders is None else load_system(job.row, job.row.evaluated(comparison.config(job)), folders)

@@ -1,4 +1,4 @@
-"""A small comparison that was run once: baselines, SASRec, the published method and two of its parts."""
+"""A small comparison that was run once: baselines, SASRec, the published method, two of its parts, our recipe."""
 
 import tomllib
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.runs import TINY, write_shop
 from training.compare.rows import read_rows
-from training.compare.runner import Comparison
+from training.compare.runner import Comparison, Job
 from training.config import RunConfig
 
 TINY_SASREC = """
@@ -19,7 +19,7 @@ precision = "float32"
 grid = [{ d_model = 8, layers = 1, max_history = 10 }, { d_model = 16, layers = 1, max_history = 10 }]
 """
 
-RUN = ("popularity", "sasrec", "macrec", "macrec-bonus", "tiger")
+RUN = ("popularity", "sasrec", "macrec", "macrec-bonus", "tiger", "own")
 
 
 def tiny_config() -> RunConfig:
@@ -31,6 +31,13 @@ def comparison_of(data: Path, out: Path, **changes: object) -> Comparison:
     """All rows on a shop, of which some are run."""
     settings = {"rows": tuple(read_rows().values()), "last": 3, "base": tiny_config(), **changes}
     return Comparison(data=data, out=out, **settings)  # type: ignore[arg-type]
+
+
+def trained(comparison: Comparison, job: Job) -> dict[str, Path]:
+    """The stages of a finished job."""
+    folders = comparison.folders(job)
+    assert folders is not None
+    return folders
 
 
 @pytest.fixture(scope="package")

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from model.semantic_ids import PAD
+from tests.training.compare.conftest import trained
 from tests.training.compare.test_runner import job
 from training.compare.beams import _found, beam_losses
 from training.compare.runner import Comparison
@@ -17,7 +18,7 @@ USERS = np.array([0, 7, 31])
 @pytest.fixture(scope="module")
 def tiger(compared: Comparison) -> Generating:
     one = job(compared, "tiger")
-    system = load_system(one.row, one.row.evaluated(compared.config(one)), compared.folders(one))
+    system = load_system(one.row, one.row.evaluated(compared.config(one)), trained(compared, one))
     assert isinstance(system, Generating)
     return system
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.training.compare.conftest import RUN
+from tests.training.compare.conftest import RUN, comparison_of, trained
 from tests.training.compare.test_runner import job
 from training.compare.command import keep_rows, write_all
 from training.compare.pictures import PICTURES, distinct
@@ -54,9 +55,13 @@ def test_the_markdown_is_tables_of_equal_width(compared: Comparison, written: tu
 def test_a_difference_whose_interval_excludes_zero_is_bold(written: tuple[dict[str, Any], str]) -> None:
     (first, *_), summary = sections(written[0]), written[0]
     for entry, cells in zip(summary["rows"], first.rows, strict=True):
-        if "last-1" in entry and entry["row"] != "macrec":
-            _, low, high = entry["last-1"]["seen_left_in"]["against_reference"]["ndcg@10"]
-            assert cells[8].startswith("**") == (low > 0 or high < 0)
+        against = entry.get("last-1", {}).get("seen_left_in", {}).get("against", {})
+        for place, reference in ((8, "macrec"), (9, "own")):
+            if reference in against:
+                _, low, high = against[reference]["ndcg@10"]
+                assert cells[place].startswith("**") == (low > 0 or high < 0)
+            elif against:
+                assert cells[place] == "-"
 
 
 def test_a_comparison_without_finished_rows_is_written_too(compared: Comparison) -> None:
@@ -66,6 +71,16 @@ def test_a_comparison_without_finished_rows_is_written_too(compared: Comparison)
             entry.pop(name, None)
     assert markdown(summary).count("*not run*") == 4 * len(summary["rows"])
     assert [draw(summary) for draw in PICTURES.values()] == [None] * len(PICTURES)
+
+
+def test_a_report_of_rows_whose_stages_are_gone_trains_nothing(compared: Comparison, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(compared.out / "rows", out / "rows")
+    summary = write_all(comparison_of(compared.data, out), {})
+    assert {path.name for path in (out / "stages").glob("*/")} == {"prepare"}
+    assert {entry["row"] for entry in summary["rows"] if entry["state"] == "done"} == set(RUN)
+    assert set(summary["timing"]["rows"]) == {"popularity"}
+    assert "Items by prefix" not in (out / "report.html").read_text()
 
 
 def test_requests_of_all_rows_are_timed_in_turn_and_once(compared: Comparison) -> None:
@@ -78,7 +93,7 @@ def test_requests_of_all_rows_are_timed_in_turn_and_once(compared: Comparison) -
 
 
 def test_items_below_a_code_are_shown_with_those_of_their_pictures_that_exist(compared: Comparison) -> None:
-    folders = compared.folders(job(compared, "macrec"))
+    folders = trained(compared, job(compared, "macrec"))
     groups = prefix_groups(folders["assign"], folders["prepare"], compared.data)
     assert {group.modality for group in groups} == {"text", "image"}
     for modality in ("text", "image"):

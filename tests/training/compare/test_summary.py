@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.compare.conftest import RUN, comparison_of
 from tests.training.compare.test_runner import job
-from training.compare.rows import REFERENCE
+from training.compare.rows import RECIPE, REFERENCE
 from training.compare.runner import RANKS_FILE, Comparison
 from training.compare.summary import per_user, row_title, summarise_rows
 from training.metrics import ABSENT
@@ -56,13 +56,17 @@ def test_what_does_not_apply_says_so(compared: Comparison, tmp_path: Path) -> No
     assert entry_of(summarise_rows(other, {}), "macrec")["state"] == "does not apply: the data has no image"
 
 
-def test_differences_are_paired_with_the_published_method(compared: Comparison, summary: dict[str, Any]) -> None:
-    assert "against_reference" not in entry_of(summary, REFERENCE)["last-1"]["seen_removed"]
+def test_differences_are_paired_with_both_references(
+    compared: Comparison, summary: dict[str, Any]
+) -> None:
+    assert REFERENCE not in entry_of(summary, REFERENCE)["last-1"]["seen_removed"]["against"]
     own, reference = (
         per_user(compared.folder(job(compared, name)), main)["seen_removed/ndcg@10"]
         for name, main in (("tiger", "text"), (REFERENCE, "fused"))
     )
-    value, low, high = entry_of(summary, "tiger")["last-1"]["seen_removed"]["against_reference"]["ndcg@10"]
+    assert set(entry_of(summary, "own")["last-1"]["seen_removed"]["against"]) == {REFERENCE}
+    assert set(entry_of(summary, "tiger")["last-1"]["seen_removed"]["against"]) == {REFERENCE, RECIPE}
+    value, low, high = entry_of(summary, "tiger")["last-1"]["seen_removed"]["against"][REFERENCE]["ndcg@10"]
     assert value == pytest.approx((own - reference).mean(), abs=1e-5)
     assert low < value < high
     spread = 1.96 * (own - reference).std() / len(own) ** 0.5
