@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from model.beam_search import ConstrainedBeamSearch
+from model.bundle import GENERATOR_INT8_FILE
 from model.generator import Generator, GeneratorConfig
 from model.generator_shape import GeneratorShape
 from model.history_tokens import history_tokens
@@ -26,9 +27,11 @@ from model.trie_walk import walk
 from service.engine import Engine, SearchRows
 from tests.bundles import export_generator, graph_properties
 from tests.hugging_face import as_t5
+from training.onnx_int8 import quantize_search
 from training.onnx_search import Found
 
 MAX_HISTORY = 20
+INT8 = "graph, int8"
 NO_EDGES = -1
 
 
@@ -223,8 +226,10 @@ def has_ctranslate2() -> bool:
 
 def contestants(generator: Generator, items: Items, folder: Path) -> dict[str, Contestant]:
     """All that run the published shape, over the same weights."""
+    path = exported(generator, items, folder)
     found: dict[str, Contestant] = {
-        "graph": graph(generator, items, folder),
+        "graph": Graph(Engine(path), items, generator.config.shape),
+        INT8: int8_graph(path, generator, items),
         "torch eager": Eager(generator.search().eval(), items),
         "Hugging Face": HuggingFace(as_t5(generator.transformer), items),
     }
@@ -233,9 +238,11 @@ def contestants(generator: Generator, items: Items, folder: Path) -> dict[str, C
     return found
 
 
-def graph(generator: Generator, items: Items, folder: Path) -> Graph:
-    """A generator's exported search."""
-    return Graph(Engine(exported(generator, items, folder)), items, generator.config.shape)
+def int8_graph(path: Path, generator: Generator, items: Items) -> Graph:
+    """The search in eight bits, of the exported one in ``path``."""
+    fast = path.with_name(GENERATOR_INT8_FILE)
+    quantize_search(path, fast)
+    return Graph(Engine(fast), items, generator.config.shape)
 
 
 def exported(generator: Generator, items: Items, folder: Path) -> Path:

@@ -31,18 +31,21 @@ import numpy as np
 import torch
 
 from benchmarks.contestants import (
+    INT8,
     Contestant,
     ContinuedGraph,
+    Graph,
     HuggingFace,
     Items,
     Request,
     contestants,
     exported,
-    graph,
     has_ctranslate2,
+    int8_graph,
     random_generator,
 )
 from benchmarks.floor import Floor, floor, products
+from model.bundle import GENERATOR_INT8_FILE
 from model.generator import Generator
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
@@ -184,15 +187,19 @@ def against_shapes(items: Items, arguments: argparse.Namespace, folder: Path) ->
     reference = HuggingFace(as_t5(published.transformer), items)
     for name, each in SHAPES.items():
         generator = random_generator(SPACE, *each, arguments.seed)
+        path, shape = exported(generator, items, Path(tempfile.mkdtemp(dir=folder))), generator.config.shape
         rivals: dict[str, Contestant] = {
-            OURS: graph(generator, items, Path(tempfile.mkdtemp(dir=folder))),
+            OURS: Graph(Engine(path), items, shape),
+            INT8: int8_graph(path, generator, items),
             REFERENCE: reference,
         }
         lines += _shape(name, generator, rivals, arguments, items)
-        if generator.config.shape.reads_items_causally:
-            path = exported(generator, items, Path(tempfile.mkdtemp(dir=folder)))
-            continued = ContinuedGraph(Engine(path, state_bytes=STATE_BYTES), items, generator.config.shape)
-            lines += _shape(f"{name}, states kept", generator, rivals | {OURS: continued}, arguments, items, kept=True)
+        if shape.reads_items_causally:
+            continued = {
+                each: ContinuedGraph(Engine(file, state_bytes=STATE_BYTES), items, shape)
+                for each, file in ((OURS, path), (INT8, path.with_name(GENERATOR_INT8_FILE)))
+            }
+            lines += _shape(f"{name}, states kept", generator, rivals | continued, arguments, items, kept=True)
     return lines
 
 

@@ -2,6 +2,7 @@
 
     manifest.json          what is in it, with the SHA-256 of every file; written last
     generator.onnx         the whole search: history tokens in, leaves and scores out
+    generator.int8.onnx    the same with products in eight bits; absent unless it was asked for
     quantizer.onnx         embeddings in, codes out; absent where semantic IDs were imported
     encoders/              what the offline encoders need to embed new items
     codebooks.safetensors  the quantizer's codebooks
@@ -33,12 +34,15 @@ from model.semantic_ids import IdSpace
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-GENERATOR_FILE = "generator.onnx"
+GENERATOR_FILE, GENERATOR_INT8_FILE = "generator.onnx", "generator.int8.onnx"
 QUANTIZER_FILE = "quantizer.onnx"
+OPTIONAL_GRAPHS = (GENERATOR_INT8_FILE, QUANTIZER_FILE)
 CODEBOOKS_FILE = "codebooks.safetensors"
 ENCODERS_FOLDER = "encoders"
 CATALOG_FOLDER = "catalog"
 HASH_LENGTH = 16
+
+Precision = Literal["float32", "int8"]
 
 
 class Manifest(Config):
@@ -87,6 +91,21 @@ class Bundle:
     def generator(self) -> Path:
         """The search graph."""
         return self.folder / GENERATOR_FILE
+
+    def search_graph(self, precision: Precision) -> Path:
+        """The search graph of a precision.
+
+        Raises:
+            BundleError: if the bundle was exported without it.
+        """
+        if precision == "float32":
+            return self.generator
+        if GENERATOR_INT8_FILE not in self.manifest.files:
+            raise BundleError(
+                f"{self.folder} has no {GENERATOR_INT8_FILE}: export it with int8 = true in the section [export], or "
+                "serve it with MACREC_PRECISION=float32"
+            )
+        return self.folder / GENERATOR_INT8_FILE
 
     @property
     def quantizer(self) -> Path | None:
@@ -224,8 +243,7 @@ def check_one_space(folder: Path, sizes: SpaceSizes, space_hash: str, *, with_ca
     parts = {GENERATOR_FILE: _onnx_space(folder / GENERATOR_FILE)}
     if with_catalog:
         parts[f"{CATALOG_FOLDER}/{HEADER_FILE}"] = _catalog_space(folder)
-    if (folder / QUANTIZER_FILE).exists():
-        parts[QUANTIZER_FILE] = _onnx_space(folder / QUANTIZER_FILE)
+    parts |= {name: _onnx_space(folder / name) for name in OPTIONAL_GRAPHS if (folder / name).exists()}
     for name, (part_sizes, part_hash) in parts.items():
         for field in SpaceSizes.model_fields:
             ours, theirs = getattr(sizes, field), getattr(part_sizes, field)

@@ -197,7 +197,8 @@ class Loader:
         """Loads a bundle's generator."""
         settings = self._settings
         bundle = Bundle.load(folder, with_catalog=with_catalog)
-        engine = Engine(bundle.generator, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
+        graph = bundle.search_graph(settings.precision)
+        engine = Engine(graph, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
         for name in settings.weights:
             if name != DENSE:
                 engine.space.modality_index(name)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from model.bundle import Precision
 from model.conditions import Name
 from model.filters import Filter
 from model.fusion import FusionConfig
@@ -243,6 +244,7 @@ class InfoResponse(Response):
     levels: int
     codes: int
     provider: str = Field(description="Where the search really runs.")
+    precision: Precision = Field(description="Of the search's products; int8 is not exact.")
     max_history: int = Field(description="Items of a history that the search reads, the latest.")
     parallel_runs: int
     k: int

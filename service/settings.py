@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model.bundle import Precision
 from model.fusion import FusionConfig
 
 SECRETS_FOLDER = "MACREC_SECRETS"
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
         catalog_timeout: seconds to wait for one chunk of a bundle or catalog.
         provider: where the search runs.
         allow_cpu: whether a service that asked for CUDA may run on the CPU instead.
+        precision: of the search's products; ``int8`` is faster on a CPU and not exact, and the bundle must have it.
         threads: threads of one search.
         workers: searches at once; as many as cores if not given.
         queue: requests that may wait for a worker.
@@ -113,6 +115,7 @@ class Settings(BaseSettings):
     catalog_timeout: PositiveFloat = 5.0
     provider: Literal["cpu", "cuda"] = "cpu"
     allow_cpu: bool = False
+    precision: Precision = "float32"
     threads: PositiveInt = 1
     workers: PositiveInt | None = None
     queue: PositiveInt = 64
@@ -153,6 +156,13 @@ class Settings(BaseSettings):
             value, top = getattr(self, name), getattr(self, limit)
             if value > top:
                 raise ValueError(f"{name} ({value}) must not exceed {limit} ({top})")
+        return self
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> Self:
+        """Eight-bit products exist for CPUs alone: on a GPU each would be copied to the CPU and back."""
+        if self.precision == "int8" and self.provider != "cpu":
+            raise ValueError("precision int8 needs provider cpu; leave MACREC_PRECISION at float32 for cuda")
         return self
 
     @property

@@ -19,6 +19,7 @@ from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
+from training.onnx_int8 import quantize_search
 from training.onnx_search import export_search
 
 SPACE = IdSpace(("text", "image"), levels=3, codes=16)
@@ -69,6 +70,17 @@ def write_test_bundle(folder: Path, shape: GeneratorShape = T5) -> Path:
         build_catalog().save(partial / "catalog")
 
     return write_random_bundle(folder, fill, SPACE, SPACE_HASH, {"hr@10": 0.25})
+
+
+def write_int8_bundle(trained: Path, folder: Path) -> Path:
+    """Writes the bundle with an eight-bit graph beside its own, and returns its folder."""
+
+    def fill(partial: Path) -> None:
+        shutil.copy(trained / "generator.onnx", partial)
+        quantize_search(trained / "generator.onnx", partial / "generator.int8.onnx")
+        shutil.copytree(trained / "catalog", partial / "catalog")
+
+    return write_random_bundle(folder, fill, SPACE, SPACE_HASH)
 
 
 def write_retrained_bundle(trained: Path, folder: Path, seed: int = 1) -> Path:

@@ -49,6 +49,7 @@ device = "cpu"
 
 [export]
 checked_histories = 4
+int8 = true
 beams = [5]
 """
 

@@ -13,7 +13,15 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from model.beam_search import ConstrainedBeamSearch
-from model.bundle import CODEBOOKS_FILE, ENCODERS_FOLDER, GENERATOR_FILE, QUANTIZER_FILE, space_hash, write_bundle
+from model.bundle import (
+    CODEBOOKS_FILE,
+    ENCODERS_FOLDER,
+    GENERATOR_FILE,
+    GENERATOR_INT8_FILE,
+    QUANTIZER_FILE,
+    space_hash,
+    write_bundle,
+)
 from model.catalog import Catalog
 from model.catalog_header import SpaceSizes
 from model.cold_start import cold_edges
@@ -27,6 +35,7 @@ from model.quantizer import CrossModalQuantizer, load_quantizer
 from model.semantic_ids import PAD
 from training.generator_data import GeneratorData
 from training.items import Item, read_items
+from training.onnx_int8 import quantize_search
 from training.onnx_quantizer import export_quantizer
 from training.onnx_search import check_search, export_search
 from training.split import Histories, SplitConfig
@@ -43,10 +52,13 @@ class ExportConfig(Config):
     Attributes:
         checked_histories: real histories on which ONNX must equal torch, per modality.
         beams: beam widths that are checked.
+        int8: whether the bundle also gets a graph with products in eight bits, which is faster on a CPU and not exact;
+            a service takes it if it is told to.
     """
 
     checked_histories: int = 32
     beams: tuple[int, ...] = (20, 50)
+    int8: bool = False
 
 
 def run(
@@ -90,6 +102,8 @@ def run(
         _write_catalog(folder, data, items, name)
         search, path = generator.search().eval(), folder / GENERATOR_FILE
         _write_generator(config, search, generator.config.max_history, data, path, properties)
+        if config.int8:
+            quantize_search(path, folder / GENERATOR_INT8_FILE)
         if quantizer is not None and embed is not None:
             _write_quantizer(quantizer, embed, folder, properties)
 

@@ -67,6 +67,20 @@ def test_a_bundle_may_lack_a_quantizer(tmp_path: Path) -> None:
     assert Bundle.load(tmp_path / "bundle").quantizer is None
 
 
+def test_a_graph_in_eight_bits_is_there_only_if_it_was_exported(tmp_path: Path) -> None:
+    def filling(folder: Path) -> None:
+        fill(folder)
+        save_onnx(folder / "generator.int8.onnx")
+
+    write(tmp_path / "without")
+    write(tmp_path / "with", filling)
+    assert Bundle.load(tmp_path / "with").search_graph("int8").name == "generator.int8.onnx"
+    without = Bundle.load(tmp_path / "without")
+    assert without.search_graph("float32") == without.generator
+    with pytest.raises(BundleError, match=r"no generator\.int8\.onnx: export it with int8 = true"):
+        without.search_graph("int8")
+
+
 def test_a_failed_export_leaves_the_older_bundle_alone(tmp_path: Path) -> None:
     first = write(tmp_path / "bundle")
 
@@ -94,7 +108,7 @@ def test_a_changed_or_missing_file_is_named(tmp_path: Path, name: str) -> None:
         Bundle.load(tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("name", ["generator.onnx", "quantizer.onnx"])
+@pytest.mark.parametrize("name", ["generator.onnx", "generator.int8.onnx", "quantizer.onnx"])
 def test_parts_of_two_id_spaces_are_refused_with_both_numbers(tmp_path: Path, name: str) -> None:
     def fill_other_sizes(folder: Path) -> None:
         fill(folder)
@@ -104,7 +118,7 @@ def test_parts_of_two_id_spaces_are_refused_with_both_numbers(tmp_path: Path, na
         write(tmp_path / "bundle", fill_other_sizes)
 
 
-@pytest.mark.parametrize("name", ["generator.onnx", "quantizer.onnx"])
+@pytest.mark.parametrize("name", ["generator.onnx", "generator.int8.onnx", "quantizer.onnx"])
 def test_parts_of_two_sets_of_codebooks_are_refused(tmp_path: Path, name: str) -> None:
     def fill_other_codebooks(folder: Path) -> None:
         fill(folder)

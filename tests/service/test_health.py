@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import STAGES
-from tests.bundles import ITEMS, SPACE_HASH, item_id
+from tests.bundles import ITEMS, SPACE_HASH, item_id, write_int8_bundle
 from tests.serving import Start, metric, service_of, until
 
 
@@ -34,6 +34,23 @@ def test_a_ready_service_says_what_it_serves(start: Start) -> None:
     assert info["metrics"] == {"hr@10": 0.25}
     assert info["beam"] == 33
     assert info["degraded"] == []
+
+
+def test_a_service_searches_in_the_precision_that_it_was_told(start: Start, bundle: Path, tmp_path: Path) -> None:
+    fast = write_int8_bundle(bundle, tmp_path / "int8")
+    assert start(bundle=fast).get("/info").json()["precision"] == "float32"
+    client = start(bundle=fast, precision="int8")
+    assert client.get("/info").json()["precision"] == "int8"
+    answer = client.post("/recommend", json={"history": [item_id(3), item_id(1), item_id(4)], "k": 5})
+    assert len(answer.json()["items"]) == 5
+
+
+def test_a_bundle_without_eight_bits_is_not_served_in_them(start: Start) -> None:
+    client = start(wait=False, precision="int8")
+    until(lambda: service_of(client).failure is not None)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "MACREC_PRECISION=float32" in response.json()["detail"]
 
 
 def test_a_draining_service_is_live_and_not_ready(start: Start) -> None:

@@ -60,6 +60,11 @@ def test_a_default_within_no_limit_is_refused() -> None:
         Settings(k=20, max_k=10)
 
 
+def test_eight_bits_on_a_gpu_are_refused() -> None:
+    with pytest.raises(ValidationError, match="precision int8 needs provider cpu"):
+        Settings(precision="int8", provider="cuda")
+
+
 def test_histories_are_kept_in_the_users_state_folder_or_only_in_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -56,6 +56,11 @@ def out(whole_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole_run, tmp_path / "out"))
 
 
+def test_the_bundle_has_the_search_in_eight_bits_if_the_settings_say_so(whole_run: Path) -> None:
+    bundle = Bundle.load(whole_run / "bundle")
+    assert bundle.search_graph("int8").stat().st_size > 0
+
+
 def test_all_stages_leave_a_bundle_that_loads(whole_run: Path) -> None:
     states = {path.parent.name: json.loads(path.read_text()) for path in whole_run.glob(f"*/{STAGE_FILE}")}
     assert set(states) == set(STAGES)

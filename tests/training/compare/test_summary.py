@@ -56,9 +56,7 @@ def test_what_does_not_apply_says_so(compared: Comparison, tmp_path: Path) -> No
     assert entry_of(summarise_rows(other, {}), "macrec")["state"] == "does not apply: the data has no image"
 
 
-def test_differences_are_paired_with_both_references(
-    compared: Comparison, summary: dict[str, Any]
-) -> None:
+def test_differences_are_paired_with_both_references(compared: Comparison, summary: dict[str, Any]) -> None:
     assert REFERENCE not in entry_of(summary, REFERENCE)["last-1"]["seen_removed"]["against"]
     own, reference = (
         per_user(compared.folder(job(compared, name)), main)["seen_removed/ndcg@10"]
