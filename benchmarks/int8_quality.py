@@ -2,6 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.int8_quality --run runs/instruments
 
+The folder has the stages ``prepare``, ``assign`` and ``generate``, as a run of ``python -m training`` has; a comparison
+keeps those of a row in ``stages/NAME/FINGERPRINT``, and a folder of three links to them will do.
+
 Both graphs search the trained IDs for the same test users; a hit is the target's own ID, seen items left in.
 """
 
@@ -16,24 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contestants import Graph, Items, Request
+from benchmarks.overlap import FIRST, overlap
 from model.generator import Generator
 from model.trie_walk import walk
 from service.engine import Engine
 from tests.bundles import export_generator, graph_properties
 from training.generator_data import GeneratorData
-from training.metrics import ABSENT, hits, paired_bootstrap
+from training.metrics import hits, paired_bootstrap
 from training.onnx_int8 import quantize_search
 from training.split import NO_ITEM, SplitConfig
-from training.validation import draw_users
+from training.validation import draw_users, positions
 
-FIRST = 10
 EXAMPLES = 500
-
-
-def ranks(leaves: NDArray[np.int64], target: int) -> int:
-    """The 0-based rank of a target among leaves ``(W,)``, ABSENT where it is not found."""
-    places = np.flatnonzero(leaves == target)
-    return int(places[0]) if len(places) else int(ABSENT)
 
 
 def measure(graphs: dict[str, Graph], data: GeneratorData, users: NDArray[np.int64], beam: int, longest: int) -> Any:
@@ -50,19 +47,12 @@ def measure(graphs: dict[str, Graph], data: GeneratorData, users: NDArray[np.int
     for modality, title in enumerate(space.modalities):
         own = walk(trie, np.full(len(users), modality), data.codes[modality, targets]).node[-1]
         lists = {name: [nodes[modality] for nodes in each] for name, each in found.items()}
-        hit = {
-            name: hits(np.array([ranks(nodes, target) for nodes, target in zip(each, own, strict=True)]), FIRST)
-            for name, each in lists.items()
-        }
+        hit = {name: hits(positions(each, own), FIRST) for name, each in lists.items()}
         exact, fast = graphs
-        shared = [
-            len(np.intersect1d(one[:FIRST], other[:FIRST])) / FIRST
-            for one, other in zip(lists[exact], lists[fast], strict=True)
-        ]
         report[title] = {
             **{name: round(float(values.mean()), 5) for name, values in hit.items()},
             "difference": [round(each, 5) for each in paired_bootstrap(hit[fast], hit[exact])],
-            "overlap_at_10": round(float(np.mean(shared)), 4),
+            "overlap_at_10": overlap(lists[exact], lists[fast]),
         }
     return report
 

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ from benchmarks.contestants import (
     random_generator,
 )
 from benchmarks.floor import Floor, floor, products
+from benchmarks.overlap import overlap
 from model.bundle import GENERATOR_INT8_FILE
 from model.generator import Generator
 from model.generator_shape import GeneratorShape
@@ -57,7 +59,6 @@ from training.onnx_search import Found, compare
 
 SPACE = IdSpace(("text", "image"), levels=4, codes=256)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-FIRST = 10
 OURS, REFERENCE = "graph", "Hugging Face"
 WARM_UP = 1
 IN_A_ROW = 3
@@ -134,12 +135,8 @@ def parity(found: Mapping[str, list[Found]]) -> dict[str, dict[str, float]]:
         if name == REFERENCE:
             continue
         pairs = list(zip(found[REFERENCE], mine, strict=True))
-        shared = [
-            len(np.intersect1d(theirs[:FIRST], own[:FIRST])) / FIRST
-            for reference, other in pairs
-            for theirs, own in zip(reference.nodes, other.nodes, strict=True)
-        ]
-        distances[name] = {"overlap_at_10": round(statistics.mean(shared), 4)}
+        references, others = (chain.from_iterable(each.nodes for each in side) for side in zip(*pairs, strict=True))
+        distances[name] = {"overlap_at_10": overlap(references, others)}
         existing = statistics.mean(float((other.nodes >= 0).mean()) for _, other in pairs)
         if existing < 1:
             distances[name]["ids_that_exist"] = round(existing, 4)

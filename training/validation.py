@@ -151,7 +151,7 @@ def _item_lists(retriever: Retriever, lists: LeafLists, held_out: HeldOut) -> li
     return kept
 
 
-def positions(lists: Sequence[NDArray[np.integer]], targets: NDArray[np.int32]) -> NDArray[np.int64]:
+def positions(lists: Sequence[NDArray[np.integer]], targets: NDArray[np.integer]) -> NDArray[np.int64]:
     """The 0-based place of each target in its list, ABSENT where it is not there."""
     places = [np.flatnonzero(items == target) for items, target in zip(lists, targets, strict=True)]
     return np.array([place[0] if len(place) else ABSENT for place in places], dtype=np.int64)
