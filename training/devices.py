@@ -1,5 +1,7 @@
-"""Where training runs, and in which precision."""
+"""Where training runs, by which clock, and in which precision."""
 
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -13,6 +15,15 @@ def pick_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def training_clock(device: torch.device) -> Callable[[], float]:
+    """Seconds from any start that count as training time: on the CPU those in which the calling thread runs.
+
+    So what else a machine does takes nothing from a training that may take some minutes. A GPU works while the thread
+    waits for it, so that there all seconds count.
+    """
+    return time.thread_time if device.type == "cpu" else time.monotonic
 
 
 def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:

@@ -7,7 +7,6 @@ checkpoint with the same loss curve. Imputed rows are measured, but nothing is l
 
 import json
 import logging
-import time
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from safetensors.torch import save
 
 from model.durable_files import write_durably
 from model.quantizer import CONFIG_FILE, WEIGHTS_FILE, CrossModalQuantizer
-from training.devices import pick_device
+from training.devices import pick_device, training_clock
 from training.embedded_items import EmbeddedItems, read_embedded_items
 from training.progress import progress
 from training.quantizer_checkpoint import CHECKPOINT_FILE, restore_checkpoint, write_checkpoint
@@ -36,14 +35,15 @@ logger = logging.getLogger(__name__)
 class Clock:
     """Seconds of training, over all runs that a checkpoint joins."""
 
-    def __init__(self, before: float) -> None:
+    def __init__(self, device: torch.device, before: float = 0.0) -> None:
         """``before``: the seconds of earlier runs."""
-        self._started = time.monotonic() - before
+        self._now = training_clock(device)
+        self._started = self._now() - before
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
-        return time.monotonic() - self._started
+        return self._now() - self._started
 
 
 def run(config: FitQuantizerConfig, modalities: tuple[str, ...], embeddings: Path, out: Path) -> None:
@@ -62,7 +62,7 @@ def run(config: FitQuantizerConfig, modalities: tuple[str, ...], embeddings: Pat
     seconds = restore_checkpoint(out, trainer, settings)
     if seconds is None:
         trainer.start()
-    clock = Clock(seconds or 0.0)
+    clock = Clock(pick_device(config.device), seconds or 0.0)
     metrics = _train(trainer, clock, settings, out)
     write_quantizer(trainer.best_model(), out)
     summaries = {name: _summary(trainer, name, metrics) for name in items.modalities}
@@ -72,7 +72,7 @@ def run(config: FitQuantizerConfig, modalities: tuple[str, ...], embeddings: Pat
 
 def _without_training(config: FitQuantizerConfig, items: EmbeddedItems, out: Path) -> None:
     """The stage's files, but no metrics over epochs: there are none."""
-    clock = Clock(0.0)
+    clock = Clock(torch.device("cpu"))
     model = residual_kmeans(config, items)
     write_quantizer(model, out)
     summaries: dict[str, dict[str, object]] = {}

@@ -32,7 +32,8 @@ class FitGeneratorConfig(Config):
         batch_size: targets per step.
         pool: batches that are sorted by length together, to keep padding low.
         epochs: at most.
-        max_minutes: training time at most, which the learning rate's schedule then follows; 0 is no limit.
+        max_minutes: training time at most (:func:`training.devices.training_clock`), which the learning rate's schedule
+            then follows; 0 is no limit.
         learning_rate: peak rate, reached after ``warmup`` of all steps (or minutes), then on a cosine to 0.
         embedding_rate: multiplies the rate of the token embeddings. They start at standard deviation 1, all other
             weights near d_model^-0.5: a rate that suits the others moves them too slowly for a short run.

@@ -1,7 +1,6 @@
 """The training of one SASRec: epochs until validation stops rising or the time is used up, with exact resume."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +12,7 @@ from model.config import Config
 from model.errors import DataError
 from training.baselines import Baseline, target_ranks
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
-from training.devices import Device, Precision, mixed_precision, pick_device
+from training.devices import Device, Precision, mixed_precision, pick_device, training_clock
 from training.metrics import gains, hits
 from training.run_log import RunLog
 from training.sasrec import Sasrec, SasrecSizes
@@ -38,7 +37,8 @@ class SasrecTraining(Config):
         epochs: at most.
         patience: epochs without a better NDCG@10 on validation before training stops; with a thousand users
             validation is so noisy that ten would stop too early.
-        max_minutes: after which no further epoch starts; 0 is no limit.
+        max_minutes: of training (:func:`training.devices.training_clock`) after which no further epoch starts; 0 is no
+            limit.
         seed: of weights, windows and dropout.
         device: where to train.
         precision: bfloat16 where the hardware has it, if ``auto``.
@@ -101,6 +101,7 @@ class SasrecTrainer:
         torch.manual_seed(config.seed)
         self.config, self.split, self.number_of_items, self.out = config, split, items, out
         self.device = pick_device(config.device)
+        self.clock = training_clock(self.device)
         self.model = Sasrec(items, sizes).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -132,7 +133,7 @@ class SasrecTrainer:
 
     def _train_epoch(self) -> float:
         """One pass over all windows; which ones follows from the seed and the epoch alone."""
-        started = time.monotonic()
+        started = self.clock()
         self.model.train()
         rng = np.random.default_rng((self.config.seed, self.epoch))
         windows = draw_windows(self.split, self.model.sizes.max_history, rng)
@@ -142,7 +143,7 @@ class SasrecTrainer:
             histories, targets = gather(self.events, windows, order[start : start + batch])
             losses.append(self._train_step(histories.to(self.device), targets.to(self.device)))
         self.epoch += 1
-        self.seconds += time.monotonic() - started
+        self.seconds += self.clock() - started
         return float(torch.stack(losses).mean())
 
     def _train_step(self, histories: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +17,7 @@ from training.allocator import keep_freed_memory
 from training.batches import Batch, BatchBuilder, batches_of, padding_share
 from training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from training.dense_candidates import DenseCandidates
-from training.devices import mixed_precision, pick_device
+from training.devices import mixed_precision, pick_device, training_clock
 from training.epochs import Epochs
 from training.generator_config import FitGeneratorConfig
 from training.generator_data import GeneratorData
@@ -54,6 +53,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.data, self.fusion, self.out = config, data, fusion, out
         self.device = pick_device(config.device)
+        self.clock = training_clock(self.device)
         self.tasks = build_tasks(data.space, config.explicit, config.shape.position)
         prompted = sum(task.prompt is not None for task in self.tasks)
         generator = GeneratorConfig(
@@ -112,19 +112,19 @@ class Trainer:
         self.generator.train()
         (examples, plan), done = self.epochs.plan(epoch), self.position.step_in_epoch
         batches = batches_of(self.builder, examples.to(self.device), plan[done:])
-        saved = started = time.monotonic()
+        saved = started = self.clock()
         for index, batch in enumerate(progress(batches, f"epoch {epoch + 1}", len(plan), done), start=done + 1):
-            of_time = self._share_of_time(self.seconds + time.monotonic() - started)
+            of_time = self._share_of_time(self.seconds + self.clock() - started)
             self.totals += self.train_step(batch, max(of_time, (epoch + index / len(plan)) / self.config.epochs))
             self.position = Position(epoch, index, self.position.step + 1)
             if of_time >= 1:
                 break
             # After the last step the epoch's records follow, and they belong to the checkpoint behind them.
-            if index < len(plan) and time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self.seconds += time.monotonic() - started
+            if index < len(plan) and self.clock() - saved > 60 * self.config.checkpoint_minutes:
+                self.seconds += self.clock() - started
                 self._save()
-                saved = started = time.monotonic()
-        self.seconds += time.monotonic() - started
+                saved = started = self.clock()
+        self.seconds += self.clock() - started
         means = dict(zip(TOTALS, (self.totals / self.position.step_in_epoch).tolist(), strict=True))
         self.totals.zero_()
         rate = self.optimizer.param_groups[0]["lr"]
@@ -187,10 +187,10 @@ class Trainer:
         return 0.5 * (1 + math.cos(math.pi * (done - self.config.warmup) / (1 - self.config.warmup)))
 
     def _validate(self, epoch: int, run_log: RunLog) -> None:
-        started = time.monotonic()
+        started = self.clock()
         ranks = main_list(rank_targets(self._retriever(), self._held_out(), self.config.beam, self.fusion)).item
         ndcg, hit_rate = float(gains(ranks, 10).mean()), float(hits(ranks, 10).mean())
-        seconds = time.monotonic() - started
+        seconds = self.clock() - started
         run_log.write(
             self.position.step,
             {"epoch": epoch, "validation/ndcg@10": ndcg, "validation/hr@10": hit_rate, "validation/seconds": seconds},

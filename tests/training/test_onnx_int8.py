@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from model.bundle import Bundle
 from model.generator_shape import GeneratorShape
 from model.onnx_metadata import read_metadata
-from service.engine import Engine, Leaves, SearchRows
+from service.engine import Engine
+from service.search_rows import Leaves, SearchRows
 from tests.bundles import build_catalog, write_int8_bundle, write_test_bundle
 
 SHAPES = {
