@@ -1,7 +1,8 @@
 """Who may run when: admission before any work, as many runs at once as workers, a deadline for everybody.
 
-A request is admitted or refused at once, by the time that it would have to wait. Admitted ones wait for a worker in
-order. One whose deadline passes or whose client leaves while it waits costs nothing more.
+A request is admitted or refused at once, by the time that it would have to wait and then takes. Admitted ones wait for
+a worker in order. One whose client leaves while it waits, or that would not be answered in time any more when its turn
+comes, costs nothing more.
 
 The rows of a batch wait in a lane of their own. While both lanes wait, a worker that gets free serves them in turn, and
 rows hold at most half of the queue: however many batches come, a single request waits for no more rows than there are
@@ -26,6 +27,10 @@ T = TypeVar("T")
 SMOOTHING = 0.1
 FIRST_GUESS = 0.01
 """Seconds that a run is thought to take before one was seen."""
+
+SPARE = 1.25
+"""Times the predicted seconds that a request must have left to be let into the queue: what is answered late is work for
+nothing, and runs vary."""
 
 Leaving = Callable[[], Coroutine[Any, Any, None]]
 """Returns when the client has left."""
@@ -132,9 +137,10 @@ class Scheduler:
         wait = self._predicted_wait(lane, rows)
         admitted = sum(self._admitted.values())
         is_full = admitted + rows > self._workers + self._queue
+        is_late = wait > 0 and (wait + self._mean_run) * SPARE >= seconds
         if lane is Lane.BATCH:
             is_full = is_full or self._admitted[lane] + rows > self.largest_batch
-        if is_full or wait >= seconds:
+        if is_full or is_late:
             self._metrics.rejected.labels(reason="queue_full").inc()
             detail = f"{admitted} requests are being answered; {rows} more would wait about {wait:.3f} s"
             raise Problem(QUEUE_FULL, detail, retry_after=max(1, math.ceil(wait)))
@@ -158,7 +164,8 @@ class Scheduler:
         mine = False
         try:
             await asyncio.wait({turn, gone}, timeout=deadline - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
-            mine = turn.done() and not gone.done()
+            in_time = deadline - time.monotonic() >= self._mean_run
+            mine = turn.done() and not gone.done() and in_time
         finally:
             self._end_turn(turn, lane, mine)
             left = not gone.cancel()

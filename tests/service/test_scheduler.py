@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from service.metrics import Metrics
 from service.problems import Problem
-from service.scheduler import ClientLeftError, Scheduler, Ticket
+from service.scheduler import FIRST_GUESS, SPARE, ClientLeftError, Scheduler, Ticket
 
 
 async def never() -> None:
@@ -116,6 +117,58 @@ def test_a_request_that_would_wait_past_its_deadline_is_not_let_in() -> None:
         assert refused.value.status_code == 429
         gate.open.set()
         await asyncio.gather(*tasks)
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_a_request_that_would_be_answered_too_late_is_not_let_in_and_one_with_time_to_spare_is() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        scheduler = Scheduler(1, 100, Metrics(0.1))
+        tasks = [asyncio.create_task(ask(scheduler, gate, number)) for number in range(20)]
+        await settle()
+        wait = scheduler.predicted_wait
+        assert wait == pytest.approx(20 * FIRST_GUESS)
+        with pytest.raises(Problem) as refused:
+            scheduler.admit((wait + FIRST_GUESS) * SPARE)
+        assert refused.value.status_code == 429
+        scheduler.admit((wait + FIRST_GUESS) * SPARE + 0.01)
+        gate.open.set()
+        await asyncio.gather(*tasks)
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_a_free_worker_serves_whatever_deadline() -> None:
+    """However long runs took before: a request that is tried is how they are found to be quicker."""
+
+    async def scenario() -> None:
+        scheduler = Scheduler(1, 10, Metrics(0.1))
+        with scheduler.admit(10) as ticket:
+            await ticket.run(lambda: time.sleep(0.5), never)
+        with scheduler.admit(0.03) as ticket:
+            assert (await ticket.run(lambda: "quick", never)).result == "quick"
+        scheduler.close()
+
+    run(scenario())
+
+
+def test_a_request_whose_turn_comes_too_late_for_a_run_costs_none() -> None:
+    async def scenario() -> None:
+        metrics, gate = Metrics(0.1), Gate()
+        scheduler = Scheduler(1, 10, metrics)
+        with scheduler.admit(10) as ticket:
+            await ticket.run(lambda: time.sleep(1), never)
+        tasks = [asyncio.create_task(ask(scheduler, gate, number, seconds)) for number, seconds in ((0, 10), (1, 0.5))]
+        asyncio.get_running_loop().call_later(0.42, gate.open.set)
+        assert await tasks[0] == 0
+        with pytest.raises(Problem) as expired:
+            await tasks[1]
+        assert expired.value.status_code == 504
+        assert await ask(scheduler, gate, 2) == 2
+        assert gate.came == [0, 2], "less was left than the tenth of a second that a run took on average"
         scheduler.close()
 
     run(scenario())
