@@ -38,7 +38,7 @@ def test_beyond_the_queue_comes_a_429_at_once_and_probes_still_answer(blocked: B
     until(lambda: clients.metric("macrec_queued_requests") == 2)
     started = time.monotonic()
     refused = clients.ask()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5, "the accepted ones are held for longer than that"
     assert refused.status_code == 429
     assert refused.json()["type"] == "urn:macrec:problem:queue-full"
     assert int(refused.headers["Retry-After"]) >= 1

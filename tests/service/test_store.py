@@ -1,6 +1,7 @@
 """Histories in memory, in a file and in a real Valkey keep the same promises."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,17 +134,22 @@ def test_memory_forgets_the_user_not_heard_of_for_longest() -> None:
     asyncio.run(scenario())
 
 
+async def seconds_of_a_failed_read(store: HistoryStore) -> float:
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        await store.read("ann")
+    return time.monotonic() - started
+
+
 @pytest.mark.parametrize("way", ["kill", "pause"])
 def test_a_redis_that_is_away_costs_little_once_and_nothing_then(tmp_path: Path, way: str) -> None:
     async def scenario(valkey: Valkey) -> None:
         store = RedisHistories(valkey.url, LIMITS, BRIEF, connections=4)
         await store.append([event("a", 1)])
         getattr(valkey, way)()
-        for longest in (BRIEF.step + 0.5, BRIEF.step + 0.5, 0.01, 0.01):
-            started = time.monotonic()
-            with pytest.raises(StoreUnavailableError):
-                await store.read("ann")
-            assert time.monotonic() - started < longest
+        first, second, *later = [await seconds_of_a_failed_read(store) for _ in range(12)]
+        assert max(first, second) < BRIEF.step + 0.5
+        assert statistics.median(later) < 0.01
         with pytest.raises(StoreUnavailableError):
             await store.append([event("b", 2)])
         if way == "kill":
