@@ -30,7 +30,8 @@ from model.generator_shape import GeneratorShape
 from model.semantic_ids import IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import Trie, build_trie
-from service.engine import Engine, SearchRows, TrieInputs
+from service.engine import Engine
+from service.search_rows import SearchRows, TrieInputs
 from training.memory import peak_memory_mib, reset_peak_memory
 
 SPACE = IdSpace(("text", "image"), levels=4, codes=256)

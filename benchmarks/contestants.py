@@ -24,7 +24,8 @@ from model.semantic_ids import PAD, IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import Trie
 from model.trie_walk import walk
-from service.engine import Engine, SearchRows
+from service.engine import Engine
+from service.search_rows import SearchRows
 from tests.bundles import export_generator, graph_properties
 from tests.hugging_face import as_t5
 from training.onnx_int8 import quantize_search

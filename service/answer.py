@@ -228,5 +228,7 @@ def _observe(service: Service, result: Recommendation, seconds: dict[str, float]
     service.metrics.new_items.inc(sources.count("new"))
     if result.filter_known is not None:
         service.metrics.filters.labels(result="hit" if result.filter_known else "miss").inc()
+    if result.searches:
+        service.metrics.merged_searches.observe(result.searches)
     if result.states_known is not None:
         service.metrics.history_states.labels(result="hit" if result.states_known else "miss").inc()

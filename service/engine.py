@@ -4,7 +4,7 @@ It knows neither items nor users. The trie is an input of the graph, so one engi
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -18,59 +18,26 @@ from model.history_tokens import as_position, tokens_per_item
 from model.semantic_ids import IdSpace
 from model.trie import Trie
 from service.history_states import SHORTEST_KNOWN, HistoryStates
+from service.merged_searches import MergedSearches, Merging
+from service.search_rows import Leaves, SearchRows, TrieInputs
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 OUTPUTS = ["nodes", "scores"]
 ERRORS_ONLY = 3
-
-
-class TrieInputs(NamedTuple):
-    """A catalog's trie where the search runs, made once and used by all requests."""
-
-    values: dict[str, Any]
-    first_leaf: int
-    edge_cold: NDArray[np.bool_]
-
-
-class SearchRows(NamedTuple):
-    """What one run searches: B rows, one per modality.
-
-    Attributes:
-        tokens: ``(R, S)`` int64, the histories, padded on the right with 0; a single one has no padding.
-        modality: ``(B,)`` int64, whose IDs each row searches.
-        dead_edges: ``(B, L, X)`` int32, what the request forbids (:func:`model.exclusions.pack_dead_edges`).
-        beam: W, the width.
-        history: ``(B,)`` int64, which history each row reads; None if each row has its own.
-    """
-
-    tokens: NDArray[np.int64]
-    modality: NDArray[np.int64]
-    dead_edges: NDArray[np.int32]
-    beam: int
-    history: NDArray[np.int64] | None = None
-
-
-class Leaves(NamedTuple):
-    """What a run found, best first.
-
-    Attributes:
-        leaves: ``(B, W)`` int64, -1 where there are fewer leaves than beams.
-        scores: ``(B, W)`` float32, mean log-probability per code, -inf there.
-        affinities: ``(R, m, L, M)`` float32, what dense scores of each history are made of; None without such scores.
-        states_known: whether the history's beginning was encoded for an earlier search; None where that is of no use.
-    """
-
-    leaves: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    affinities: NDArray[np.float32] | None = None
-    states_known: bool | None = None
+ALONE = Merging()
 
 
 class Engine:
     """One ONNX Runtime session; threads may share it."""
 
     def __init__(
-        self, path: Path, provider: str = "cpu", allow_cpu: bool = False, threads: int = 1, state_bytes: int = 0
+        self,
+        path: Path,
+        provider: str = "cpu",
+        allow_cpu: bool = False,
+        threads: int = 1,
+        state_bytes: int = 0,
+        merging: Merging = ALONE,
     ) -> None:
         """Loads a generator.
 
@@ -79,7 +46,9 @@ class Engine:
             provider: ``cpu`` or ``cuda``.
             allow_cpu: whether the CPU will do where CUDA was asked for and cannot run.
             threads: threads of one run.
-            state_bytes: bytes kept of the states of encoded histories, if the generator can go on from them.
+            state_bytes: bytes kept of the states of encoded histories, if the generator can go on from them. Where
+                searches are merged none are: their histories' beginnings would be of different lengths.
+            merging: how searches that threads ask for at once are run as one.
 
         Raises:
             BundleError: if the file is unreadable, lacks an input or does not name its ID space.
@@ -106,7 +75,9 @@ class Engine:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
         self.dense = properties.get("dense") == "true"
         self._state_width: int | None = inputs["past"].shape[2] if "past" in inputs else None
-        self.states = HistoryStates(self._state_width, state_bytes) if self._state_width and state_bytes else None
+        self._merged = MergedSearches(self._search, merging) if merging.most > 1 else None
+        kept = state_bytes if self._merged is None else 0
+        self.states = HistoryStates(self._state_width, kept) if self._state_width and kept else None
 
     def prepare(self, trie: Trie, trained: NDArray[np.bool_]) -> TrieInputs:
         """Puts a trie where the search runs; on the CPU the arrays are not copied.
@@ -133,13 +104,17 @@ class Engine:
         return trie._replace(values=trie.values | {"edge_allowed": self._value(edge_allowed)})
 
     def search(self, trie: TrieInputs, rows: SearchRows) -> Leaves:
-        """Searches all rows in one run; it holds no lock and leaves the interpreter free meanwhile."""
+        """Searches all rows in one run, with others' if searches are merged; the interpreter is free meanwhile."""
+        return self._search(trie, rows) if self._merged is None else self._merged.search(trie, rows)
+
+    def _search(self, trie: TrieInputs, rows: SearchRows) -> Leaves:
+        """One run of the graph."""
         arrays: dict[str, NDArray[Any]] = {
             "tokens": rows.tokens,
             "modality": rows.modality,
             "dead_edges": rows.dead_edges,
             "beam": np.zeros(rows.beam, dtype=np.int64),
-            "history": np.arange(len(rows.tokens)) if rows.history is None else rows.history,
+            "history": rows.histories,
         }
         if self.states is not None and len(rows.tokens) == 1:
             return self._continue(trie, arrays, self.states)

@@ -16,8 +16,8 @@ from model.allowed import Allowed
 from model.exclusions import allowed_without
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
-from service.engine import TrieInputs
 from service.groups import Group, members
+from service.search_rows import TrieInputs
 from service.shared import Shared
 from service.snapshot import Snapshot
 

@@ -198,7 +198,8 @@ class Loader:
         settings = self._settings
         bundle = Bundle.load(folder, with_catalog=with_catalog)
         graph = bundle.search_graph(settings.precision)
-        engine = Engine(graph, settings.provider, settings.allow_cpu, settings.threads, settings.state_cache)
+        provider, threads = settings.provider, settings.threads
+        engine = Engine(graph, provider, settings.allow_cpu, threads, settings.state_cache, settings.merging)
         for name in settings.weights:
             if name != DENSE:
                 engine.space.modality_index(name)

@@ -83,6 +83,12 @@ class Metrics:
         self.history_states = Counter(
             "macrec_history_states", "Answers by whether a state was known.", ["result"], registry=self.registry
         )
+        self.merged_searches = Histogram(
+            "macrec_merged_searches",
+            "Searches in the run that answered a request.",
+            buckets=[1, 2, 4, 8, 16, 32, 64],
+            registry=self.registry,
+        )
         self.history_state_bytes = self._gauge("macrec_history_state_bytes", "Bytes kept of encoded histories.")
         self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")
         self.new_items = self._counter("macrec_new_items_recommended", "New items that were given places in answers.")

@@ -98,6 +98,7 @@ class Recommendation:
         unknown_allowed: how many ids of the allow list the catalog lacks.
         filter_known: whether what the filter allows was known from an earlier request; None where nothing was asked.
         states_known: whether the history's beginning was encoded for an earlier request; None where that is of no use.
+        searches: how many searches ran as one with the first one of this answer; 0 where none was asked.
         seconds: time of each stage: filter (if there is one), prepare, search, fuse.
     """
 
@@ -109,4 +110,5 @@ class Recommendation:
     unknown_allowed: int = 0
     filter_known: bool | None = None
     states_known: bool | None = None
+    searches: int = 0
     seconds: dict[str, float] = field(default_factory=dict)

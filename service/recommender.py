@@ -17,12 +17,12 @@ from model.history_tokens import history_tokens
 from model.list_names import DENSE
 from service.blend import blend
 from service.diversity import MAX_ROUNDS, Groups
-from service.engine import SearchRows
 from service.filter_cache import FilterCache
 from service.new_items import mix, places_of_new, rank_new, trained_only
 from service.popular import popular_items
 from service.query import Query, Recommendation, Recommended
 from service.scope import CatalogScope, Items, ListScope, Scope, excluded_items, listed_items
+from service.search_rows import Leaves, SearchRows
 from service.snapshot import Snapshot
 
 LEAST_POPULAR = 256
@@ -40,12 +40,13 @@ NOT_SEARCHED = Searched([], None)
 
 
 class Stages:
-    """Seconds of the stages of one answer, and whether its history's beginning was encoded before."""
+    """Seconds of the stages of one answer, and how its first search ran."""
 
     def __init__(self) -> None:
         """Begins with none."""
         self.seconds: dict[str, float] = {}
         self.states_known: bool | None = None
+        self.searches = 0
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -53,6 +54,11 @@ class Stages:
         started = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    def note(self, found: Leaves) -> None:
+        """Keeps what is to be told of the answer's first search."""
+        if not self.searches:
+            self.states_known, self.searches = found.states_known, found.searches
 
 
 class Recommender:
@@ -94,6 +100,7 @@ class Recommender:
             unknown_allowed=unknown_allowed,
             filter_known=filter_known,
             states_known=stages.states_known,
+            searches=stages.searches,
             seconds=stages.seconds,
         )
 
@@ -169,8 +176,7 @@ class Recommender:
             rows = self._rows(snapshot, query, history, scope)
         with stages.timed("search"):
             found = snapshot.engine.search(scope.inputs, rows)
-        if stages.states_known is None:
-            stages.states_known = found.states_known
+        stages.note(found)
         with stages.timed("fuse"):
             lists = [_items(scope, *each) for each in zip(found.leaves, found.scores, strict=True)]
             return Searched(lists, None if found.affinities is None else found.affinities[0])

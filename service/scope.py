@@ -21,10 +21,10 @@ from model.live_catalog import LiveCatalog
 from model.string_index import NO_ROW
 from model.trie import Trie
 from service.diversity import Groups
-from service.engine import TrieInputs
 from service.filter_cache import NO_GROUPS, FilterCache, Restriction
 from service.groups import Group
 from service.query import Query
+from service.search_rows import TrieInputs
 from service.snapshot import Snapshot
 
 Items = NDArray[np.int64]

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.bundle import Precision
 from model.fusion import FusionConfig
+from service.merged_searches import Merging
 
 SECRETS_FOLDER = "MACREC_SECRETS"
 DEFAULT_SECRETS_FOLDER = Path("/run/secrets")
@@ -65,7 +66,11 @@ class Settings(BaseSettings):
         allow_cpu: whether a service that asked for CUDA may run on the CPU instead.
         precision: of the search's products; ``int8`` is faster on a CPU and not exact, and the bundle must have it.
         threads: threads of one search.
-        workers: searches at once; as many as cores if not given.
+        workers: requests past the queue at once; if not given, as many as cores, or as fill a group of merged searches
+            while another runs.
+        merge: searches at most that run as one where several are asked for at once, which keeps a GPU busy; 1 runs each
+            alone. States of histories (``state_cache``) are kept only where searches run alone.
+        merge_wait: seconds that a search waits for others to run with; while others run it waits for its turn anyway.
         queue: requests that may wait for a worker.
         deadline: seconds that a request may take.
         drain: seconds that requests in flight get when the service stops.
@@ -118,6 +123,8 @@ class Settings(BaseSettings):
     precision: Precision = "float32"
     threads: PositiveInt = 1
     workers: PositiveInt | None = None
+    merge: PositiveInt = 1
+    merge_wait: NonNegativeFloat = 0.0
     queue: PositiveInt = 64
     deadline: PositiveFloat = 1.0
     drain: NonNegativeFloat = 10.0
@@ -166,9 +173,19 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def merging(self) -> Merging:
+        """How searches are run as one: a GPU runs one group at a time, a CPU as many as it has cores for."""
+        return Merging(self.merge, self.merge_wait, 1 if self.provider == "cuda" else self._cores)
+
+    @property
     def parallel_runs(self) -> int:
-        """Searches at once."""
-        return self.workers or max(1, len(os.sched_getaffinity(0)) // self.threads)
+        """Requests past the queue at once."""
+        return self.workers or (self._cores if self.merge == 1 else 2 * self.merge * self.merging.runs)
+
+    @property
+    def _cores(self) -> int:
+        """Searches that the machine's cores can run at once."""
+        return max(1, len(os.sched_getaffinity(0)) // self.threads)
 
 
 def load_settings() -> Settings:

@@ -15,7 +15,8 @@ from model.edge_masks import EdgeMasks
 from model.errors import BundleError
 from model.fusion import FusionConfig
 from model.live_catalog import LiveCatalog
-from service.engine import Engine, TrieInputs
+from service.engine import Engine
+from service.search_rows import TrieInputs
 
 Source = Literal["bundle", "registry"]
 

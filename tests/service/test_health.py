@@ -89,6 +89,7 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
         "macrec_failed_writes",
         "macrec_history_states",
         "macrec_history_state_bytes",
+        "macrec_merged_searches",
         "macrec_history_users",
         "macrec_history_file_bytes",
         "macrec_history_compactions",

@@ -16,9 +16,10 @@ from model.cold_start import cold_edges
 from model.fusion import FusionConfig, Rule
 from model.generator_shape import GeneratorShape
 from model.live_catalog import LiveCatalog
-from service.engine import Engine, SearchRows
+from service.engine import Engine
 from service.query import Query, Recommendation
 from service.recommender import Recommender
+from service.search_rows import SearchRows
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, SPACE, build_catalog, item_id, random_generator, write_test_bundle
 from tests.snapshots import make_snapshot as make_snapshot_of

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from model.fusion import FusionConfig, Rule
+from service.merged_searches import Merging
 from service.settings import Settings, load_settings
 
 
@@ -107,3 +108,13 @@ def test_no_limit_is_infinite(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
 def test_there_is_at_least_one_worker() -> None:
     assert Settings(threads=1000).parallel_runs == 1
     assert Settings(workers=3).parallel_runs == 3
+
+
+def test_merged_searches_have_enough_requests_to_fill_a_group_while_another_runs() -> None:
+    gpu = Settings(provider="cuda", merge=16, merge_wait=0.001)
+    assert gpu.merging == Merging(most=16, wait=0.001, runs=1)
+    assert gpu.parallel_runs == 32
+    cores = Settings().parallel_runs
+    assert Settings(merge=4).merging.runs == cores
+    assert Settings(merge=4).parallel_runs == 8 * cores
+    assert Settings(merge=4, workers=3).parallel_runs == 3

@@ -9,9 +9,10 @@ from model.bundle import Bundle
 from model.generator_shape import GeneratorShape
 from model.history_tokens import history_tokens
 from model.live_catalog import LiveCatalog
-from service.engine import Engine, SearchRows
+from service.engine import Engine
 from service.query import Query, Recommendation
 from service.recommender import Recommender
+from service.search_rows import SearchRows
 from service.snapshot import Snapshot
 from tests.bundles import ITEMS, SPACE, build_catalog, item_id, write_test_bundle
 from tests.serving import Start
