@@ -25,7 +25,7 @@ from model.transformer_config import TransformerSizes
 from model.trie import Trie
 from model.trie_walk import walk
 from service.engine import Engine
-from service.search_rows import SearchRows
+from service.search_rows import Leaves, SearchRows
 from tests.bundles import export_generator, graph_properties
 from tests.hugging_face import as_t5
 from training.onnx_int8 import quantize_search
@@ -85,15 +85,22 @@ class Graph(Contestant):
 
     def run(self, request: Request) -> Any:
         """Leaves and scores."""
+        return self.search(self.rows(request))
+
+    def search(self, rows: SearchRows) -> Leaves:
+        """One run of the graph."""
+        return self._engine.search(self._trie, rows)
+
+    def rows(self, request: Request) -> SearchRows:
+        """A request as the service asks for it."""
         tokens = tokens_of(self._items, self._shape, request)
-        rows = SearchRows(
+        return SearchRows(
             tokens=tokens,
             modality=np.array(request.modalities, dtype=np.int64),
             dead_edges=np.full((len(request.modalities), self._items.space.levels, 1), NO_EDGES, dtype=np.int32),
             beam=request.beam,
             history=np.arange(len(request.modalities)) % len(tokens),
         )
-        return self._engine.search(self._trie, rows)
 
     def found(self, result: Any, _request: Request) -> Found:
         """Nodes of leaves."""
