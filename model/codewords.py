@@ -40,16 +40,26 @@ class Codewords:
     @classmethod
     def of(cls, catalog: Catalog, codebooks: Sequence[Floats] | None) -> "Codewords":
         """The codewords of a catalog; without codebooks ``(m, L, M, d)`` all codes of a level are equally far apart."""
-        space = catalog.space
-        if codebooks is None:
-            apart = np.eye(space.levels * space.codes, dtype=np.float32)
-            codebooks = [apart.reshape(space.levels, space.codes, -1)] * len(space.modalities)
         popular = catalog.popular[:SAMPLE]
         sample = popular[catalog.popularity[popular] > 0]
+        if codebooks is None:
+            return cls._apart(catalog, sample)
         sums = [_sums(own, catalog.codes[modality][sample]) for modality, own in enumerate(codebooks)]
         means = [each.sum(axis=0) / max(1, len(each)) for each in sums]
         spreads = [np.square(each - mean).sum() / max(1, len(each)) for each, mean in zip(sums, means, strict=True)]
         return cls(tuple(codebooks), means, [float(spread) or 1.0 for spread in spreads])
+
+    @classmethod
+    def _apart(cls, catalog: Catalog, sample: NDArray[np.integer]) -> "Codewords":
+        """One direction for each code of each level: a sum's are its codes', and its square is L."""
+        levels, codes = catalog.space.levels, catalog.space.codes
+        apart = np.eye(levels * codes, dtype=np.float32).reshape(levels, codes, -1)
+        means = []
+        for own in catalog.codes:
+            counts = [np.bincount(own[sample, level], minlength=codes) for level in range(levels)]
+            means.append((np.concatenate(counts) / max(1, len(sample))).astype(np.float32))
+        spreads = [levels - float(mean @ mean) if len(sample) else 0.0 for mean in means]
+        return cls((apart,) * len(means), means, [spread or 1.0 for spread in spreads])
 
     def likeness(
         self, modality: int, codes: NDArray[np.uint8], expected: NDArray[np.uint8], probabilities: NDArray[np.floating]

@@ -56,6 +56,14 @@ def test_the_likeness_is_the_formula(modality: int, weights: dict[int, float]) -
     assert np.mean(naive[: ITEMS - NEW]) == pytest.approx(0, abs=1e-9)
 
 
+def test_without_codebooks_every_code_has_a_direction_of_its_own() -> None:
+    apart = np.eye(SPACE.levels * SPACE.codes, dtype=np.float32).reshape(SPACE.levels, SPACE.codes, -1)
+    given_apart, of_codes = Codewords.of(TRAINED, [apart] * 2), Codewords.of(TRAINED, None)
+    np.testing.assert_array_equal(np.stack(of_codes.codebooks), np.stack(given_apart.codebooks))
+    np.testing.assert_allclose(np.stack(of_codes.means), np.stack(given_apart.means), atol=1e-6)
+    np.testing.assert_allclose(of_codes.variances, given_apart.variances, rtol=1e-5)
+
+
 def test_without_codebooks_shared_codes_count() -> None:
     """Relative to an item, another one gains the same for each code that it shares, wherever the other codes are."""
     codes = TRAINED.codes[0]
