@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.contestants import NO_EDGES, Items, Request, exported, random_generator, tokens_of
 from benchmarks.search import SHAPES, SPACE, generated_items
 from model.generator_shape import GeneratorShape
+from model.slots import slot_inputs
 
 PRODUCTS = {"MatMul", "FusedMatMul", "Gemm"}
 KINDS = {
@@ -53,6 +54,7 @@ def feed_of(items: Items, shape: GeneratorShape, request: Request) -> dict[str, 
         "edge_cold": np.zeros(edges, dtype=np.bool_),
         "dead_edges": np.full((lists, items.space.levels, 1), NO_EDGES, dtype=np.int32),
         "beam": np.zeros(request.beam, dtype=np.int64),
+        **slot_inputs(items.trie.fan_outs),
     }
 
 

@@ -11,6 +11,7 @@ catalog changes no other item's score, and neither does a filter. A generator gi
 never saw after a prefix: new items come up by other means (:mod:`model.codewords`).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class CatalogInputs(NamedTuple):
         edge_cold: ``(E,)`` bool, True at edges below which no item was trained.
         edge_allowed: ``(E,)`` bool, False at edges below which a shared filter allows nothing.
         dead_edges: ``(B, L, X)`` int32 edges that one request forbids, per row and level, padded with -1.
+        slots: for each level ``(F,)`` int64, 0 to F - 1 for nodes with up to F children, so that no more are looked at.
     """
 
     child_start: Tensor
@@ -41,6 +43,7 @@ class CatalogInputs(NamedTuple):
     edge_allowed: Tensor
     dead_edges: Tensor
     edge_cold: Tensor
+    slots: Sequence[Tensor]
 
 
 class Beams(NamedTuple):
@@ -71,6 +74,7 @@ class ConstrainedBeamSearch(nn.Module):
         beam: Tensor,
         edge_cold: Tensor,
         history: Tensor | None = None,
+        slots: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Searches the best semantic IDs.
 
@@ -85,12 +89,15 @@ class ConstrainedBeamSearch(nn.Module):
             edge_cold: see :class:`CatalogInputs`.
             history: ``(B,)`` int64, which history each row reads; None if each row has its own. Where a position is an
                 item, all lists of a user read the same one, which is then encoded once.
+            slots: see :class:`CatalogInputs`, as many as :attr:`model.trie.Trie.fan_outs` says; of all M codes if None.
 
         Returns:
             Leaf nodes ``(B, W)`` int64, best first, -1 where there are fewer leaves than beams, and their mean
             log-probability per code ``(B, W)`` float32, -inf there.
         """
-        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold)
+        if slots is None:
+            slots = [torch.arange(self.space.codes, device=tokens.device)] * self.space.levels
+        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold, slots)
         return self.search(self._memory(tokens, history), modality, catalog, beam.shape[0])
 
     def search(self, memory: Memory, modality: Tensor, catalog: CatalogInputs, width: int) -> tuple[Tensor, Tensor]:
@@ -123,7 +130,7 @@ class ConstrainedBeamSearch(nn.Module):
     ) -> tuple[Beams, Tensor]:
         """The best ``width`` children of all beams, and the beam ``(B, width)`` that each child continues."""
         first_token = self.space.token_offset(0, level) + modality * (self.space.levels * self.space.codes)
-        edges, codes, exists = self._children(beams.nodes, catalog)
+        edges, codes, exists = self._children(beams.nodes, catalog, level)
         if self.shape.softmax == "vocabulary":
             log_probabilities = self._over_vocabulary(states, first_token, codes)
         else:
@@ -140,32 +147,31 @@ class ConstrainedBeamSearch(nn.Module):
         slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
         nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
-        return Beams(nodes, best, tokens), slots.div(self.space.codes, rounding_mode="trunc")
+        return Beams(nodes, best, tokens), slots.div(codes.shape[2], rounding_mode="trunc")
 
-    def _children(self, nodes: Tensor, catalog: CatalogInputs) -> tuple[Tensor, Tensor, Tensor]:
-        """Edges, codes and existence ``(B, W, M)`` of every beam's children, M slots for each."""
+    def _children(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Edges, codes and existence ``(B, W, F)`` of every beam's children, F slots for each."""
         start = _take(catalog.child_start, nodes).long()[:, :, None]
         end = _take(catalog.child_start, nodes + 1).long()[:, :, None]
-        slots = torch.arange(self.space.codes, device=nodes.device)
+        slots = catalog.slots[level]
         edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
         return edges, _take(catalog.child_code, edges).long(), start + slots < end
 
     def _dead(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
-        """Which slots ``(B, W, M)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
+        """Which slots ``(B, W, F)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
         start = _take(catalog.child_start, nodes).long()[:, :, None]
-        slots = catalog.dead_edges[:, level].long()[:, None, :] - start
-        slots = torch.where((slots >= 0) & (slots < self.space.codes), slots, self.space.codes)
-        shape = (start.shape[0], start.shape[1], self.space.codes + 1)
-        dead = torch.zeros(shape, dtype=torch.bool, device=start.device)
-        return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, : self.space.codes]
+        slots, most = catalog.dead_edges[:, level].long()[:, None, :] - start, catalog.slots[level].shape[0]
+        slots = torch.where((slots >= 0) & (slots < most), slots, most)
+        dead = torch.zeros((start.shape[0], start.shape[1], most + 1), dtype=torch.bool, device=start.device)
+        return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, :most]
 
     def _over_vocabulary(self, states: Tensor, first_token: Tensor, codes: Tensor) -> Tensor:
-        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over all tokens."""
+        """Log-probabilities ``(B, W, F)`` of children with ``codes``, normalised over all tokens."""
         of_all = self.transformer.logits(states).float().log_softmax(dim=2)
         return of_all.gather(2, codes + first_token[:, None, None])
 
     def _over_catalog(self, states: Tensor, of_level: Tensor, codes: Tensor, exists: Tensor, cold: Tensor) -> Tensor:
-        """Log-probabilities ``(B, W, M)`` of children with ``codes``, normalised over trained children.
+        """Log-probabilities ``(B, W, F)`` of children with ``codes``, normalised over trained children.
 
         ``of_level`` are the embeddings ``(B, M, d_model)`` of the level's codes.
         """
@@ -178,7 +184,7 @@ class ConstrainedBeamSearch(nn.Module):
 
 
 def _log_sum(logarithms: Tensor) -> Tensor:
-    """The logarithm ``(B, W, 1)`` of the sum of numbers whose logarithms are ``(B, W, M)``.
+    """The logarithm ``(B, W, 1)`` of the sum of numbers whose logarithms are ``(B, W, F)``.
 
     By a softmax, which runtimes are quick at, where sums of exponentials are slow.
     """

@@ -3,6 +3,8 @@
 What was encoded of a history stays as it is when events follow, so that a request pays for the new ones alone.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +39,13 @@ class ContinuedSearch(nn.Module):
         edge_cold: Tensor,
         history: Tensor,
         past: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        slots: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
         """Searches the best semantic IDs, as :meth:`model.beam_search.ConstrainedBeamSearch.forward`.
 
         Args:
             tokens: ``(R, S)`` int64 of the positions that are new, at least one in each row.
-            modality: as there, like all that follow but the last.
+            modality: as there, like all that follow but ``past``.
             child_start: as there.
             child_code: as there.
             edge_allowed: as there.
@@ -51,10 +54,12 @@ class ContinuedSearch(nn.Module):
             edge_cold: as there.
             history: ``(B,)``, as there.
             past: ``(R, Q, state_width)`` float32, what this returned for the first Q positions; Q may be 0.
+            slots: as there.
 
         Returns:
-            Leaf nodes and scores, as there, the states ``(R, Q + P, state_width)`` with the P new positions, and the
-            affinities ``(R, m, L, M)`` of what comes next to all codes (:mod:`model.dense`).
+            Leaf nodes and scores, as there, the states ``(R, Q + P, state_width)`` with the P new positions, and of a
+            generator that scores whole items the affinities ``(R, m, L, M)`` of what comes next to all codes
+            (:mod:`model.dense`).
         """
         transformer = self.of.transformer
         new = transformer.present(tokens)
@@ -62,8 +67,10 @@ class ContinuedSearch(nn.Module):
         present = nn.functional.pad(new, (past.shape[1], 0), value=True)
         encoded = states[..., -transformer.config.d_model :]
         memory = transformer.memory(encoded, present).rows(history)
-        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold)
+        catalog = CatalogInputs(child_start, child_code, edge_allowed, dead_edges, edge_cold, slots)
         nodes, scores = self.of.search(memory, modality, catalog, beam.shape[0])
+        if not self.of.shape.dense:
+            return nodes, scores, states
         return nodes, scores, states, affinities(transformer, self.of.space, latest(encoded, present)[:, 0])
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model.bit_rank import BitRank
 from model.errors import BundleError
 from model.radix import stable_order
+from model.slots import fan_outs
 
 BITS_PER_CODE = 8
 MAX_LEVELS = 8
@@ -67,6 +68,11 @@ class Trie:
     def items(self) -> int:
         """N, the number of items that stand on leaves."""
         return len(self.leaf_item) // self.modalities
+
+    @cached_property
+    def fan_outs(self) -> tuple[int, ...]:
+        """For each level, the most children of the nodes whose children are its codes, at least 1."""
+        return fan_outs(self.child_start, self.levels)
 
     @property
     def nbytes(self) -> int:

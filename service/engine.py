@@ -16,6 +16,7 @@ from model.cold_start import cold_edges
 from model.errors import BundleError, ConfigError
 from model.history_tokens import as_position, tokens_per_item
 from model.semantic_ids import IdSpace
+from model.slots import slot_inputs, slot_names
 from model.trie import Trie
 from service.history_states import SHORTEST_KNOWN, HistoryStates
 from service.merged_searches import MergedSearches, Merging
@@ -75,6 +76,8 @@ class Engine:
             raise BundleError(f"{path} does not say what it was made for ({error}); export it again") from error
         self.dense = properties.get("dense") == "true"
         self._state_width: int | None = inputs["past"].shape[2] if "past" in inputs else None
+        # Graphs of earlier exports look at all M codes of every node.
+        self._reads_slots = slot_names(1)[0] in inputs
         self._merged = MergedSearches(self._search, merging) if merging.most > 1 else None
         kept = state_bytes if self._merged is None else 0
         self.states = HistoryStates(self._state_width, kept) if self._state_width and kept else None
@@ -96,6 +99,8 @@ class Engine:
             "edge_allowed": np.ones(len(trie.child_code), dtype=np.bool_),
             "edge_cold": edge_cold,
         }
+        if self._reads_slots:
+            arrays |= slot_inputs(trie.fan_outs)
         values = {name: self._value(array) for name, array in arrays.items()}
         return TrieInputs(values, trie.first_leaf, edge_cold)
 

@@ -46,7 +46,7 @@ def export_quantizer(
     names = quantizer.config.modalities
     outputs = tuple(f"{name}_{output}" for name in names for output in ("codes", "distances", "latent"))
     shapes = ({0: torch.export.Dim.DYNAMIC},) * len(names)
-    export_graph(graph, embeddings, path, metadata, names, outputs, (shapes,))  # type: ignore[arg-type]
+    export_graph(graph, embeddings, path, metadata, names, outputs, (shapes,))
     with torch.inference_mode():
         expected = [output.numpy() for output in graph(*embeddings)]
     feed = {name: rows.numpy() for name, rows in zip(names, embeddings, strict=True)}

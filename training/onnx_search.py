@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from model.beam_search import ConstrainedBeamSearch
 from model.continued_search import ContinuedSearch, affinities_after
 from model.errors import BundleError
+from model.slots import fan_outs, slot_inputs, slot_names
 
 OPSET = 23
 IR_VERSION = 10
@@ -31,8 +32,6 @@ INPUTS = (
     "history",
 )
 OUTPUTS = ("nodes", "scores")
-CONTINUED_INPUTS = (*INPUTS, "past")
-CONTINUED_OUTPUTS = (*OUTPUTS, "states", "affinities")
 SCORE_TOLERANCE = 1e-4
 TIE = 1e-5
 
@@ -72,8 +71,10 @@ def export_search(
 ) -> None:
     """Writes the graph; all but the number of levels is free: histories, tokens, rows, catalog, exclusions and beams.
 
+    Behind INPUTS, and ``past`` if there is one, come ``slots_0`` to the last level's (:class:`CatalogInputs`).
+
     Where the shape allows it, the graph goes on from a history's states (:mod:`model.continued_search`): it has one
-    more input, and answers states and affinities besides.
+    more input, and answers states besides, and affinities if the generator scores whole items.
 
     Args:
         search: the module, in eval mode, on the CPU.
@@ -82,6 +83,10 @@ def export_search(
         metadata: goes into the file's properties.
     """
     free = torch.export.Dim.DYNAMIC
+    levels = search.space.levels
+    # Of different lengths, so that none is taken for another.
+    slots, slots_free = [torch.arange(3 + level) for level in range(levels)], [{0: free}] * levels
+    names = slot_names(levels)
     shapes: tuple[dict[int, Any], ...] = (
         {0: free, 1: free},
         {0: free},
@@ -94,22 +99,29 @@ def export_search(
         {0: free},
     )
     if not search.shape.reads_items_causally:
-        export_graph(search, example, path, metadata, INPUTS, OUTPUTS, shapes)
+        inputs = (*INPUTS, *names)
+        export_graph(search, (*example, slots), path, metadata, inputs, OUTPUTS, (*shapes, slots_free))
         return
     continued = ContinuedSearch(search).eval()
     past = torch.zeros(len(example[0]), 2, continued.state_width)
-    shapes = (*shapes, {0: free, 1: free})
-    export_graph(continued, (*example, past), path, metadata, CONTINUED_INPUTS, CONTINUED_OUTPUTS, shapes)
+    inputs, shapes_of_all = (*INPUTS, "past", *names), (*shapes, {0: free, 1: free}, slots_free)
+    outputs = (*OUTPUTS, "states", *_dense_outputs(search))
+    export_graph(continued, (*example, past, slots), path, metadata, inputs, outputs, shapes_of_all)
+
+
+def _dense_outputs(search: ConstrainedBeamSearch) -> tuple[str, ...]:
+    """What a graph answers of whole items' scores."""
+    return ("affinities",) if search.shape.dense else ()
 
 
 def export_graph(
     module: nn.Module,
-    example: tuple[Tensor, ...],
+    example: tuple[Any, ...],
     path: Path,
     metadata: Mapping[str, str],
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
-    shapes: tuple[dict[int, Any], ...],
+    shapes: tuple[Any, ...],
 ) -> None:
     """Traces ``module`` and writes it with the IR version and opset that the serving runtime takes."""
     # It warns that torchvision, which nothing needs, is absent; importing torch set the level that is replaced here.
@@ -173,6 +185,7 @@ def check_search(search: ConstrainedBeamSearch, path: Path, cases: list[tuple[Te
 def _run_graph(search: ConstrainedBeamSearch, session: onnxruntime.InferenceSession, case: tuple[Tensor, ...]) -> Ran:
     """Runs the graph at once and, if it can go on, in two steps, parted before the shortest history's last item."""
     feed = {name: value.numpy() for name, value in zip(INPUTS, case, strict=True)}
+    feed |= slot_inputs(fan_outs(feed["child_start"], search.space.levels))
     if not search.shape.reads_items_causally:
         return Ran([Found(*session.run(OUTPUTS, feed))], [])
     transformer = search.transformer
@@ -182,8 +195,9 @@ def _run_graph(search: ConstrainedBeamSearch, session: onnxruntime.InferenceSess
         cut = known * transformer.config.tokens_per_position
         (states,) = session.run(["states"], feeds[0] | {"tokens": feed["tokens"][:, :cut]})
         feeds.append(feed | {"tokens": feed["tokens"][:, cut:], "past": states})
-    ran = [session.run([*OUTPUTS, "affinities"], each) for each in feeds]
-    return Ran([Found(nodes, scores) for nodes, scores, _ in ran], [found for *_, found in ran])
+    dense = _dense_outputs(search)
+    ran = [session.run([*OUTPUTS, *dense], each) for each in feeds]
+    return Ran([Found(*each[:2]) for each in ran], [each[2] for each in ran if dense])
 
 
 def _wider(search: ConstrainedBeamSearch, case: tuple[Tensor, ...]) -> Found:

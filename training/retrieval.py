@@ -65,6 +65,7 @@ class Retriever:
         self.edge_allowed = torch.ones(len(trie.child_code), dtype=torch.bool, device=device)
         cold = np.zeros(len(trie.child_code), dtype=np.bool_) if trained is None else cold_edges(trie, trained)
         self.edge_cold = torch.from_numpy(cold).to(device)
+        self.slots = [torch.arange(most, device=device) for most in trie.fan_outs]
 
     def lists(self, histories: Histories, modality: int, beam: int, removed: SeenItems | None) -> LeafLists:
         """Searches the IDs of one modality after the IDs of the histories in the same modality.
@@ -142,5 +143,6 @@ class Retriever:
             torch.from_numpy(dead).to(self.device),
             torch.empty(beam, device=self.device),
             self.edge_cold,
+            slots=self.slots,
         )
         return nodes.cpu().numpy(), scores.cpu().numpy()

@@ -55,7 +55,8 @@ def search_of(space: IdSpace, shape: GeneratorShape = T5) -> ConstrainedBeamSear
 class Case:
     """A catalog ``(m, N, L)`` and the requests to it: per row a history, a modality and the items that it excludes.
 
-    Items of which ``trained`` ``(N,)`` is False came after training.
+    Items of which ``trained`` ``(N,)`` is False came after training. With ``narrow`` no more children of a node are
+    looked at than any has.
     """
 
     space: IdSpace
@@ -66,6 +67,7 @@ class Case:
     beams: int
     trained: NDArray[np.bool_]
     shape: GeneratorShape = T5
+    narrow: bool = False
 
     @property
     def items(self) -> int:
@@ -103,6 +105,7 @@ def cases(draw: st.DrawFn) -> Case:
         beams=draw(st.integers(1, 12)),
         trained=random.random(items) < draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
         shape=shape,
+        narrow=draw(st.booleans()),
     )
 
 
@@ -141,8 +144,9 @@ def allowed_edges(trie: Trie, removed: set[int]) -> NDArray[np.bool_]:
 def assert_equals_naive(case: Case, removed: list[set[int]], arguments: tuple[Tensor, ...], trie: Trie) -> None:
     """Order, scores and padding of every row are those of a naive search that never heard of the removed items."""
     search, leaves = search_of(case.space, case.shape), leaf_codes(trie)
+    slots = [torch.arange(most) for most in trie.fan_outs] if case.narrow else None
     with torch.no_grad():
-        nodes, scores = (output.tolist() for output in search(*arguments))
+        nodes, scores = (output.tolist() for output in search(*arguments, slots=slots))
         for row, history in enumerate(case.histories):
             ids, modality = case.ids(row, removed[row]), case.modality[row]
             naive = naive_search(search.transformer, case.space, modality, history, ids, case.beams, case.cold(row))

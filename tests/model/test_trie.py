@@ -1,6 +1,7 @@
 """The trie's arrays hold exactly the semantic IDs that they were built from."""
 
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def test_walking_the_trie_finds_every_id_with_its_items_and_nothing_else(codes: 
         found = walk(trie, modality)
         assert found == expected
         assert list(found) == sorted(expected), "leaves stand in the order of their IDs"
+
+
+@settings(max_examples=100, deadline=None)
+@given(codes=codes_arrays)
+def test_the_fan_outs_are_the_most_continuations_of_a_prefix(codes: NDArray[np.uint8]) -> None:
+    expected = []
+    for length in range(codes.shape[2]):
+        most = 0
+        for own in codes:
+            continued = Counter(tuple(ids[:length]) for ids in np.unique(own[:, : length + 1], axis=0))
+            most = max(most, *continued.values())
+        expected.append(most)
+    assert build_trie(codes).fan_outs == tuple(expected)
 
 
 @settings(max_examples=100, deadline=None)

@@ -19,7 +19,7 @@ from model.semantic_ids import PAD, IdSpace
 from model.transformer import Transformer
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
-from training.onnx_search import Difference, Found, check_search, compare, export_search
+from training.onnx_search import Difference, Found, check_search, compare, export_search, open_graph
 
 SPACE = IdSpace(("text", "image"), levels=3, codes=9)
 SIZES = TransformerSizes(d_model=16, d_ff=24, heads=2, d_head=8, encoder_layers=1, decoder_layers=2)
@@ -90,7 +90,7 @@ def test_the_graph_takes_what_the_example_was_not(search: ConstrainedBeamSearch,
 def item_search() -> ConstrainedBeamSearch:
     """A generator of the other shape in all respects."""
     torch.manual_seed(0)
-    shape = GeneratorShape(position="item", causal=True, softmax="catalog", start="state")
+    shape = GeneratorShape(position="item", causal=True, softmax="catalog", start="state", dense=True)
     return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES, shape=shape)).search().eval()
 
 
@@ -108,6 +108,16 @@ def test_the_graph_of_a_causal_generator_takes_what_the_example_was_not(
         without = [item_search(*each[:-1], torch.zeros_like(each[-1]))[1] for each in cases]
         changed = [not torch.equal(item_search(*each)[1], old) for each, old in zip(cases, without, strict=True)]
     assert any(changed), "which items are new must matter, or the graph could ignore it"
+
+
+def test_only_a_generator_that_scores_whole_items_answers_affinities(
+    item_search: ConstrainedBeamSearch, tmp_path: Path
+) -> None:
+    sparse = item_search.shape.model_copy(update={"dense": False})
+    without = ConstrainedBeamSearch(item_search.transformer, item_search.space, sparse).eval()
+    for search, answers in ((item_search, ["states", "affinities"]), (without, ["states"])):
+        export_search(search, case(**EXAMPLE), tmp_path / "generator.onnx", METADATA)
+        assert [each.name for each in open_graph(tmp_path / "generator.onnx").get_outputs()][2:] == answers
 
 
 def test_a_graph_that_forgets_what_was_encoded_before_is_refused(
