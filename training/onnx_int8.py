@@ -17,7 +17,7 @@ def quantize_search(source: Path, target: Path) -> None:
     An activation's scale is found while the graph runs, of all rows of the product at once, so that nothing is
     calibrated and what a row scores depends, in its last digits, on the rows beside it. Products of activations with
     each other (attention) and those that share the tokens' embedding with a lookup stay in float32, and so do the
-    softmax and the scores.
+    scores of all tokens that a softmax reads: they alone move as many items out of the first ten as all others.
 
     Args:
         source: a graph that :func:`training.onnx_search.export_search` wrote.
@@ -32,7 +32,7 @@ def quantize_search(source: Path, target: Path) -> None:
         onnx.save(graph, str(plain))
         _fold(plain, folded)
         parted = onnx.load(str(folded))
-        left = _part_from_lookups(parted)
+        left = _part_from_lookups(parted) + _read_by_softmax(parted)
         onnx.save(parted, str(folded))
         quantize_dynamic(
             folded,
@@ -70,6 +70,12 @@ def _part_from_lookups(graph: onnx.ModelProto) -> list[str]:
         own.CopyFrom(weights[node.input[1]])
         own.name = node.input[1] = f"{node.name}.weight"
     return [f"{node.name}_MatMul" for node in gemms]
+
+
+def _read_by_softmax(graph: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that make what is normalised into log-probabilities."""
+    read = {node.input[0] for node in graph.graph.node if node.op_type == "LogSoftmax"}
+    return [node.name for node in graph.graph.node if read.intersection(node.output)]
 
 
 @contextmanager
