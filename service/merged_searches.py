@@ -48,7 +48,7 @@ class MergedSearches:
         """Runs groups with ``run``."""
         self._run = run
         self._merging = merging
-        self._slots = threading.BoundedSemaphore(merging.runs)
+        self._turns = threading.BoundedSemaphore(merging.runs)
         self._open: dict[tuple[int, int], _Group] = {}
         self._lock = threading.Lock()
 
@@ -74,7 +74,7 @@ class MergedSearches:
         """Waits for company and for a turn, and runs the group."""
         if self._merging.wait:
             group.is_full.wait(self._merging.wait)
-        with self._slots:
+        with self._turns:
             with self._lock:
                 if self._open.get(key) is group:
                     del self._open[key]
