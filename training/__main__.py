@@ -52,7 +52,11 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare = commands.add_parser("compare", help="train and evaluate baselines, published methods and their parts")
     compare.add_argument("--data", type=Path, required=True, help="the data folder")
     compare.add_argument("--out", type=Path, required=True, help="where stages, rows, tables and report go")
-    compare.add_argument("--config", type=Path, help="the data set's TOML file, which the rows' overrides go over")
+    compare.add_argument(
+        "--config",
+        type=Path,
+        help="the data set's TOML file, which the rows' overrides go over; by default what the folder holds decides",
+    )
     compare.add_argument("--rows", nargs="+", metavar="ROW", help="names of training/compare/rows.toml; all by default")
     compare.add_argument("--more-rows", type=Path, help="a TOML file of further rows, of the same form")
     compare.add_argument("--seeds", type=int, default=1, help="trainings of each row")

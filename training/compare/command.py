@@ -14,7 +14,8 @@ from training.compare.runner import Budget, Comparison
 from training.compare.summary import summarise_rows
 from training.compare.tables import markdown
 from training.compare.timing import time_requests
-from training.config import RunConfig, read_config
+from training.config import read_config
+from training.detect import detect_config
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     comparison = Comparison(
         data=arguments.data,
         out=arguments.out,
-        base=read_config(arguments.config) if arguments.config else RunConfig(),
+        base=read_config(arguments.config) if arguments.config else detect_config(arguments.data),
         rows=tuple(rows.values()),
         seeds=arguments.seeds,
         budget=Budget(arguments.minutes, arguments.epochs),
