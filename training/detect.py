@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from model.errors import ConfigError
 from training.config import RunConfig
 from training.images import ARCHIVE, FOLDER
+from training.readers.canonical import CanonicalConfig
 from training.readers.lcrec import SEQUENCES
 
-ITEMS = "items.jsonl"
 TEXT_FIELDS = ("title", "text", "category")
 KNOWN_INDEXES = {"index_lemb.json": "text", "index_vitemb.json": "image", "index.json": "text"}
 """Modalities of the semantic IDs' files, by what stands behind ``X.``; others are called by what tells them apart."""
@@ -21,14 +24,25 @@ def detect_config(data: Path) -> RunConfig:
     arrays ``text_emb.npy`` and ``image_emb.npy`` are taken in their place.
 
     Raises:
-        ConfigError: if a modality is called like another list.
+        ConfigError: if a modality would be called like another list.
     """
-    if any(data.glob(f"*{SEQUENCES}")):
-        indexes = {_modality_of(suffix): suffix for suffix in _index_suffixes(data)}
-        found: dict[str, Any] = {"prepare": {"format": "lcrec", "lcrec": {"index_files": indexes} if indexes else {}}}
+    found = _imported(data) if any(data.glob(f"*{SEQUENCES}")) else _embedded(data)
+    try:
         return RunConfig.model_validate(found)
+    except ValidationError as error:
+        raise ConfigError(f"{data} needs a configuration of its own: {error}") from error
+
+
+def _imported(data: Path) -> dict[str, Any]:
+    """Settings for ready semantic IDs."""
+    indexes = {_modality_of(suffix): suffix for suffix in _index_suffixes(data)}
+    return {"prepare": {"format": "lcrec", "lcrec": {"index_files": indexes} if indexes else {}}}
+
+
+def _embedded(data: Path) -> dict[str, Any]:
+    """Settings for items that are embedded."""
     kinds = {
-        "text": "tfidf" if _has_text(data / ITEMS) else None,
+        "text": "tfidf" if _has_text(data / CanonicalConfig().items) else None,
         "image": "picture" if (data / FOLDER).is_dir() or (data / ARCHIVE).is_file() else None,
     }
     modalities: dict[str, Any] = {}
@@ -39,7 +53,7 @@ def detect_config(data: Path) -> RunConfig:
         elif kind is not None:
             modalities[name] = {"kind": kind}
     modalities["collaborative"] = {"kind": "cooccurrence"}
-    return RunConfig.model_validate({"embed": {"modalities": modalities}})
+    return {"embed": {"modalities": modalities}}
 
 
 def _index_suffixes(data: Path) -> list[str]:

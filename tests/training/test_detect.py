@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.errors import ConfigError
 from training.config import RunConfig
 from training.detect import detect_config
 
@@ -66,3 +67,10 @@ def test_ready_ids_are_imported_by_the_names_of_their_files(tmp_path: Path) -> N
     for name in names[1:]:
         (tmp_path / f"Games.{name}.json").unlink()
     assert detect_config(tmp_path).prepare.lcrec.index_files == {"text": "index.json"}
+
+
+def test_ids_that_are_called_like_another_list_need_a_configuration(tmp_path: Path) -> None:
+    for name in ("inter", "index_fused"):
+        (tmp_path / f"Games.{name}.json").write_text("{}")
+    with pytest.raises(ConfigError, match="needs a configuration of its own"):
+        detect_config(tmp_path)
