@@ -65,9 +65,10 @@ def profile(path: Path, feed: dict[str, NDArray[Any]], rounds: int) -> dict[str,
     options.enable_profiling = True
     options.profile_file_prefix = str(path)
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    # Causal shapes go on from states, of which there are none here.
-    widths = [each.shape[2] for each in session.get_inputs() if each.name == "past"]
-    feed = feed | {"past": np.zeros((len(feed["tokens"]), 0, width), dtype=np.float32) for width in widths}
+    for each in session.get_inputs():
+        if each.name == "past":
+            # Causal shapes go on from states, of which there are none here.
+            feed = feed | {"past": np.zeros((len(feed["tokens"]), 0, each.shape[2]), dtype=np.float32)}
     for _ in range(rounds):
         session.run(None, feed)
     times: dict[tuple[str, str], list[int]] = defaultdict(list)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from model.code_tokens import code_embeddings
 from model.generator_shape import GeneratorShape
+from model.onnx_operators import divide, take
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Memory, Past, Transformer
 
@@ -112,7 +113,8 @@ class ConstrainedBeamSearch(nn.Module):
         for level in range(self.space.levels):
             states, past = self.transformer.decode_step(beams.tokens, past, memory, of_tokens)
             beams, parents = self._expand(states, beams, catalog, modality, level, width)
-            past = [(_reorder(keys, parents), _reorder(values, parents)) for keys, values in past]
+            rows = _rows(parents, states.shape[1])
+            past = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in past]
         found = beams.scores > -torch.inf
         return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
 
@@ -122,7 +124,8 @@ class ConstrainedBeamSearch(nn.Module):
             # Tokens of codes are of one modality, so that hardly any two rows have the same.
             tokens, history = tokens.index_select(0, history), None
         present = self.transformer.present(tokens)
-        memory = self.transformer.memory(self.transformer.encode(tokens, present), present)
+        of_tokens = self.transformer.project_positions() if self.shape.position == "code" else None
+        memory = self.transformer.memory(self.transformer.encode(tokens, present, of_tokens), present)
         return memory if history is None else memory.rows(history)
 
     def _expand(
@@ -134,11 +137,11 @@ class ConstrainedBeamSearch(nn.Module):
         if self.shape.softmax == "vocabulary":
             log_probabilities = self._over_vocabulary(states, first_token, codes)
         else:
-            cold = _take(catalog.edge_cold, edges)
+            cold = take(catalog.edge_cold, edges)
             of_level = code_embeddings(self.space, self.transformer.embedding)[:, level].index_select(0, modality)
             log_probabilities = self._over_catalog(states, of_level, codes, exists, cold)
         scores = beams.scores[:, :, None] + log_probabilities
-        allowed = exists & _take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
+        allowed = exists & take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
@@ -147,19 +150,19 @@ class ConstrainedBeamSearch(nn.Module):
         slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
         nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
-        return Beams(nodes, best, tokens), slots.div(codes.shape[2], rounding_mode="trunc")
+        return Beams(nodes, best, tokens), divide(slots, codes.shape[2])
 
     def _children(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """Edges, codes and existence ``(B, W, F)`` of every beam's children, F slots for each."""
-        start = _take(catalog.child_start, nodes).long()[:, :, None]
-        end = _take(catalog.child_start, nodes + 1).long()[:, :, None]
+        start = take(catalog.child_start, nodes).long()[:, :, None]
+        end = take(catalog.child_start, nodes + 1).long()[:, :, None]
         slots = catalog.slots[level]
         edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
-        return edges, _take(catalog.child_code, edges).long(), start + slots < end
+        return edges, take(catalog.child_code, edges).long(), start + slots < end
 
     def _dead(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
         """Which slots ``(B, W, F)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
-        start = _take(catalog.child_start, nodes).long()[:, :, None]
+        start = take(catalog.child_start, nodes).long()[:, :, None]
         slots, most = catalog.dead_edges[:, level].long()[:, None, :] - start, catalog.slots[level].shape[0]
         slots = torch.where((slots >= 0) & (slots < most), slots, most)
         dead = torch.zeros((start.shape[0], start.shape[1], most + 1), dtype=torch.bool, device=start.device)
@@ -191,13 +194,7 @@ def _log_sum(logarithms: Tensor) -> Tensor:
     return logarithms.amax(dim=2, keepdim=True) - logarithms.softmax(dim=2).amax(dim=2, keepdim=True).log()
 
 
-def _take(values: Tensor, places: Tensor) -> Tensor:
-    """``values`` ``(n,)`` at ``places``, in their shape; a gather, because ONNX Runtime is slow at indexing."""
-    return values.gather(0, places.flatten()).view_as(places)
-
-
-def _reorder(past: Tensor, parents: Tensor) -> Tensor:
-    """The past ``(B, W, T, inner)`` of the beams that ``parents`` ``(B, W')`` names."""
-    flat = parents + torch.arange(parents.shape[0], device=parents.device)[:, None] * past.shape[1]
-    reordered = past.flatten(0, 1).index_select(0, flat.flatten())
-    return reordered.view(parents.shape[0], parents.shape[1], *past.shape[2:])
+def _rows(parents: Tensor, width: int) -> Tensor:
+    """``parents`` ``(B, W)``, each of ``width`` beams of its row, as rows ``(B * W,)`` of all beams."""
+    first = torch.arange(parents.shape[0], device=parents.device) * width
+    return (parents + first[:, None]).flatten()

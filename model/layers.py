@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.dropout import Dropout, dropout
+from model.dropout import Dropout
+from model.onnx_operators import attention
 from model.rms_norm import RMSNorm
 from model.transformer_config import TransformerConfig
 
@@ -56,29 +57,22 @@ class Attention(nn.Module):
         nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
         nn.init.normal_(self.output.weight, std=config.inner**-0.5)
 
-    def split(self, x: Tensor) -> Tensor:
-        """``(B, T, inner)`` to ``(B, heads, T, d_head)``."""
-        return x.view(x.shape[0], x.shape[1], self.heads, self.d_head).transpose(1, 2)
-
     def project(self, x: Tensor) -> Projected:
         """Queries, keys and values of ``(..., d_model)`` by products of their own, so that none is copied."""
-        of_keys, of_values = self.key_value.weight.chunk(2)
-        return Projected(self.query(x), F.linear(x, of_keys), F.linear(x, of_values))
+        return Projected(self.query(x), *self.keys_values(x))
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of ``(B, T, d_model)``, each ``(B, heads, T, d_head)``."""
-        keys, values = self.key_value(x).chunk(2, dim=-1)
-        return self.split(keys), self.split(values)
+        """Keys and values of ``(..., d_model)``, each ``(..., inner)``."""
+        of_keys, of_values = self.key_value.weight.chunk(2)
+        return F.linear(x, of_keys), F.linear(x, of_values)
 
     def attend(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        """Attention of ``x`` ``(B, T, d_model)`` to keys and values ``(B, heads, K, d_head)``; ``(B, T, d_model)``."""
-        return self._mix(self.split(self.query(x)), keys, values, bias)
+        """Attention of ``x`` ``(B, T, d_model)`` to keys and values ``(B, K, inner)``; ``(B, T, d_model)``."""
+        return self._mix(Projected(self.query(x), keys, values), bias)
 
-    def attend_itself(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Attention of ``x`` ``(B, T, d_model)`` to itself, its queries, keys and values from one matrix product."""
-        projected = F.linear(x, torch.cat([self.query.weight, self.key_value.weight]))
-        queries, keys, values = projected.chunk(3, dim=-1)
-        return self._mix(self.split(queries), self.split(keys), self.split(values), bias)
+    def attend_itself(self, x: Tensor, bias: Tensor, projected: Projected | None = None) -> Tensor:
+        """Attention of ``x`` ``(B, T, d_model)`` to itself; ``projected`` is what :meth:`project` makes of it."""
+        return self._mix(self.project(x) if projected is None else projected, bias)
 
     def attend_on(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Attention of positions ``x`` ``(B, T, d_model)`` to earlier ones and themselves.
@@ -93,35 +87,35 @@ class Attention(nn.Module):
         """
         everything = torch.cat([past, self.key_value(x)], dim=1)
         keys, values = everything.chunk(2, dim=-1)
-        return self._mix(self.split(self.query(x)), self.split(keys), self.split(values), bias), everything
+        return self._mix(Projected(self.query(x), keys, values), bias), everything
 
-    def _mix(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        """Values that queries ``(B, heads, T, d_head)`` weight by their scores with keys; ``(B, T, d_model)``."""
-        scores = queries @ keys.transpose(2, 3) + bias
-        weights = dropout(F.softmax(scores, dim=-1).to(values.dtype), self.dropout, self.training)
-        return self.output((weights @ values).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    def _mix(self, projected: Projected, bias: Tensor) -> Tensor:
+        """What queries ``(B, T, inner)`` read of values ``(B, K, inner)`` by their keys; ``(B, T, d_model)``."""
+        return self.output(attention(*projected, bias, self.heads, self.dropout if self.training else 0.0))  # type: ignore[no-any-return]
+
+    def project_own(self, x: Tensor) -> Projected:
+        """Queries of ``(..., d_model)``, and its keys and values as single positions ``(n, 1, heads, d_head)``."""
+        queries, *own = self.project(x)
+        return Projected(queries, *(each.reshape(-1, 1, self.heads, self.d_head) for each in own))
 
     def attend_own(self, query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """Attention of each beam to its own past.
 
         Args:
             query: ``(B, W, inner)``, one position of each beam.
-            keys: ``(B, W, T, inner)``, as ``values``.
+            keys: ``(B * W, T, heads, d_head)``, as ``values``.
             values: the past of each beam and its own position.
             bias: ``(heads, 1, T)``.
 
         Returns:
             ``(B, W, d_model)``.
         """
-        if keys.shape[2] == 1:
+        if keys.shape[1] == 1:
             # There is one position to attend to.
-            return self.output(values.squeeze(2))  # type: ignore[no-any-return]
-        past = (*keys.shape[:-1], self.heads, self.d_head)
-        query = query.view(query.shape[0], query.shape[1], 1, self.heads, self.d_head)
-        scores = (query * keys.view(past)).sum(-1) + bias[:, 0, :].transpose(0, 1)
-        weights = F.softmax(scores, dim=2)
-        mixed = (weights.unsqueeze(-1) * values.view(past)).sum(2)
-        return self.output(mixed.flatten(2))  # type: ignore[no-any-return]
+            return self.output(values.view_as(query))  # type: ignore[no-any-return]
+        scores = (query.reshape(-1, 1, self.heads, self.d_head) * keys).sum(-1, keepdim=True)
+        weights = F.softmax(scores + bias.permute(2, 0, 1), dim=1)
+        return self.output((weights * values).sum(1).view_as(query))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -149,10 +143,14 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm, self.feed_forward = RMSNorm(config.d_model), FeedForward(config)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """``(B, S, d_model)`` with a bias ``(B, heads, S, S)``."""
-        x = x + self.dropout(self.attention.attend_itself(self.attention_norm(x), bias))
+    def forward(self, x: Tensor, bias: Tensor, projected: Projected | None = None) -> Tensor:
+        """``(B, S, d_model)`` with a bias ``(B, heads, S, S)``; ``projected`` is what :meth:`project` makes of it."""
+        x = x + self.dropout(self.attention.attend_itself(self.attention_norm(x), bias, projected))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # type: ignore[no-any-return]
+
+    def project(self, x: Tensor) -> Projected:
+        """Queries, keys and values of ``(..., d_model)`` for the positions' attention to each other."""
+        return self.attention.project(self.attention_norm(x))
 
     def extend(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`forward` for positions behind others, for inference only; see :meth:`Attention.attend_on`."""
@@ -197,25 +195,24 @@ class DecoderLayer(nn.Module):
 
         Args:
             x: ``(B, W, d_model)``.
-            past: keys and values of earlier positions, each ``(B, W, T, inner)``, None at the first.
+            past: keys and values of earlier positions, each ``(B * W, T, heads, d_head)``, None at the first.
             bias: ``(heads, 1, T + 1)``.
             memory: the layer's cross-attention keys and values.
             memory_bias: ``(B, 1, 1, S)``.
             projected: what :meth:`project_own` makes of ``x``, if it is known already.
 
         Returns:
-            The layer's output ``(B, W, d_model)`` and the past with this position, each ``(B, W, T + 1, inner)``.
+            The layer's output ``(B, W, d_model)`` and the past with this position.
         """
-        query, *own = self.project_own(x) if projected is None else projected
-        keys, values = (each.unsqueeze(2) for each in own)
+        query, keys, values = self.project_own(x) if projected is None else projected
         if past is not None:
-            keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
+            keys, values = torch.cat([past[0], keys], dim=1), torch.cat([past[1], values], dim=1)
         x = x + self.self_attention.attend_own(query, keys, values, bias)
         return self.read_memory(x, memory, memory_bias), (keys, values)
 
     def project_own(self, x: Tensor) -> Projected:
-        """Queries, keys and values of ``(..., d_model)`` for the beams' attention to their own past."""
-        return self.self_attention.project(self.self_norm(x))
+        """What beams' attention to their own past reads of ``(..., d_model)``; see :meth:`Attention.project_own`."""
+        return self.self_attention.project_own(self.self_norm(x))
 
     def read_memory(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_bias: Tensor) -> Tensor:
         """Cross-attention and feed-forward of ``(B, T, d_model)``; the T positions or beams share the memory."""

@@ -19,14 +19,14 @@ from model.semantic_ids import PAD
 from model.transformer_config import TransformerConfig
 
 Past: TypeAlias = list[tuple[Tensor, Tensor]]
-"""Per decoder layer, keys and values of the positions that each beam decoded, each ``(B, W, T, inner)``."""
+"""Per decoder layer, keys and values of the positions that each beam decoded, each ``(B * W, T, heads, d_head)``."""
 
 
 class Memory(NamedTuple):
     """What the decoder reads of an encoded history, computed once for all beams and steps.
 
     Attributes:
-        keys_values: per decoder layer, keys and values, each ``(B, heads, S, d_head)``.
+        keys_values: per decoder layer, keys and values, each ``(B, S, inner)``.
         bias: ``(B, 1, T, S)``, for each of T targets 0 at what it sees and a large negative number at the rest; T is 1
             where all see the same.
         start: ``(B, T, d_model)``, what is added to the decoder's first input; None if nothing is.
@@ -62,22 +62,25 @@ class Transformer(nn.Module):
     def present(self, tokens: Tensor) -> Tensor:
         """Which positions ``(B, P)`` bool of the encoder tokens ``(B, P * tokens_per_position)`` fill."""
         each = self.config.tokens_per_position
-        return (tokens != PAD).view(len(tokens), -1, each).any(dim=2)
+        return (tokens != PAD).view(tokens.shape[0], -1, each).any(dim=2)
 
-    def encode(self, tokens: Tensor, present: Tensor) -> Tensor:
+    def encode(self, tokens: Tensor, present: Tensor, of_tokens: Projected | None = None) -> Tensor:
         """States ``(B, P, d_model)`` of the encoder's positions.
 
         Args:
             tokens: ``(B, P * tokens_per_position)`` int64; a position may have fewer tokens, PAD in their place.
             present: ``(B, P)`` bool, False at positions that nothing may see.
+            of_tokens: where a position is one token, what :meth:`project_positions` returned, so that the first layer
+                looks up what else it computes.
         """
         positions = torch.arange(present.shape[1], device=tokens.device)
         bias = self.encoder_position(positions, positions) + padding_bias(present)
         if self.config.causal:
             bias = bias + causal_bias(positions)
         x = self.dropout(self._embed_positions(tokens))
+        projected = None if of_tokens is None else Projected(*(F.embedding(tokens, each) for each in of_tokens))
         for layer in self.encoder:
-            x = layer(x, bias)
+            x, projected = layer(x, bias, projected), None
         return self.dropout(self.encoder_norm(x))  # type: ignore[no-any-return]
 
     def encode_on(self, tokens: Tensor, present: Tensor, past: Tensor) -> Tensor:
@@ -119,7 +122,7 @@ class Transformer(nn.Module):
         each = self.config.tokens_per_position
         if each == 1:
             return F.embedding(tokens, self.embedding)
-        grouped = tokens.view(len(tokens), -1, each)
+        grouped = tokens.view(tokens.shape[0], -1, each)
         # A mask of numbers: a CPU multiplies them several times faster than truth values.
         embedded = F.embedding(grouped, self.embedding) * (grouped != PAD)[..., None].to(self.embedding.dtype)
         summed: Tensor = embedded.sum(dim=2) * each**-0.5
@@ -180,8 +183,12 @@ class Transformer(nn.Module):
         sees = (branch[None, :] == branch[:, None]) | (branch[None, :] == 0)
         return self.decoder_position(positions, positions) + causal_bias(positions) + padding_bias(sees)[:, 0, 0]  # type: ignore[no-any-return]
 
+    def project_positions(self) -> Projected:
+        """All tokens as the first encoder layer's attention reads them, each ``(vocabulary, inner)``."""
+        return self.encoder[0].project(self.embedding)  # type: ignore[no-any-return, operator]
+
     def project_tokens(self) -> Projected:
-        """All tokens as the first decoder layer's attention reads them, ``(vocabulary, inner)``."""
+        """All tokens as the first decoder layer reads them: see :meth:`model.layers.Attention.project_own`."""
         return self.decoder[0].project_own(self.embedding)  # type: ignore[no-any-return, operator]
 
     def decode_step(
@@ -198,7 +205,7 @@ class Transformer(nn.Module):
         Returns:
             What :meth:`logits` reads, ``(B, W, d_model)``, and the past with this position.
         """
-        length = 0 if past is None else past[0][0].shape[2]
+        length = 0 if past is None else past[0][0].shape[1]
         keys = torch.arange(length + 1, device=tokens.device)
         bias = self.decoder_position(keys[length:], keys)
         x, extended = F.embedding(tokens, self.embedding), []
@@ -206,7 +213,9 @@ class Transformer(nn.Module):
         if past is None and memory.start is not None:
             x = x + memory.start
         elif of_tokens is not None:
-            projected = Projected(*(F.embedding(tokens, each) for each in of_tokens))
+            queries, *own = of_tokens
+            flat = tokens.flatten()
+            projected = Projected(F.embedding(tokens, queries), *(each.index_select(0, flat) for each in own))
         for index, (layer, keys_values) in enumerate(zip(self.decoder, memory.keys_values, strict=True)):
             own_past = None if past is None else past[index]
             x, layer_past = layer.step(x, own_past, bias, keys_values, memory.bias, projected)  # type: ignore[operator]

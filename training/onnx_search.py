@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from model.beam_search import ConstrainedBeamSearch
 from model.continued_search import ContinuedSearch, affinities_after
 from model.errors import BundleError
+from model.onnx_operators import OPSET
 from model.slots import fan_outs, slot_inputs, slot_names
 
-OPSET = 23
 IR_VERSION = 10
 INPUTS = (
     "tokens",

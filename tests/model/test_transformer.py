@@ -154,6 +154,14 @@ def test_what_the_first_layer_reads_of_tokens_may_be_looked_up(transformer: Tran
 
 
 @torch.no_grad()
+def test_what_the_first_encoder_layer_reads_of_tokens_may_be_looked_up(transformer: Transformer) -> None:
+    tokens, present = padded([9, 2])
+    expected = transformer.encode(tokens, present)
+    looked_up = transformer.encode(tokens, present, transformer.project_positions())
+    torch.testing.assert_close(looked_up, expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_a_position_does_not_see_those_behind_it(transformer: Transformer) -> None:
     tokens, present = padded([5])
     inputs = draw(1, 6, seed=1)
