@@ -29,6 +29,7 @@ class Row(Config):
         like: the row whose overrides come before its own.
         needs: modalities that the data must have, and "embeddings" where its semantic IDs must be trained.
         modalities: the only ones in the whole run; None takes all.
+        symmetric: whether the decoder has as many layers as the encoder, as in the paper.
         overrides: over the data set's configuration.
         evaluation: over that, when what is trained is evaluated.
     """
@@ -40,6 +41,7 @@ class Row(Config):
     like: str | None = None
     needs: tuple[str, ...] = ()
     modalities: tuple[str, ...] | None = None
+    symmetric: bool = False
     overrides: Overrides = Field(default_factory=dict)
     evaluation: Overrides = Field(default_factory=dict)
 
@@ -50,6 +52,9 @@ class Row(Config):
             ConfigError: if an override does not fit.
         """
         settings = merged(base.model_dump(mode="json"), self.overrides)
+        if self.symmetric:
+            sizes = settings["generate"]["sizes"]
+            sizes["decoder_layers"] = sizes["encoder_layers"]
         if self.modalities is not None:
             self._narrow(settings["embed"], "modalities")
             if base.imports_ids:
@@ -142,5 +147,6 @@ def _row(name: str, tables: Mapping[str, Any], below: tuple[str, ...] = ()) -> R
         "overrides": merged(first.overrides, row.overrides),
         "evaluation": merged(first.evaluation, row.evaluation),
         "modalities": row.modalities or first.modalities,
+        "symmetric": row.symmetric or first.symmetric,
     }
     return row.model_copy(update=changes)

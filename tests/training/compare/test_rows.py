@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model.errors import ConfigError
 from tests.runs import IMPORTED, TINY
-from training.compare.rows import REFERENCE, merged, modalities_of, read_rows, wanted_rows
+from training.compare.rows import RECIPE, REFERENCE, merged, modalities_of, read_rows, wanted_rows
 from training.config import RunConfig, read_config
 
 ROWS = read_rows()
@@ -77,6 +77,18 @@ def test_every_row_that_applies_fits_every_configuration(path: Path) -> None:
 )
 def test_a_part_that_is_left_out_is_all_that_changes(row: str, expected: dict[str, Any]) -> None:
     assert changes(row, config_of(TINY)) == expected
+
+
+@pytest.mark.parametrize("layers", [2, 4])
+def test_published_rows_decode_as_deep_as_they_encode_and_ours_in_one_layer(layers: int) -> None:
+    """Whatever the configuration has: the paper's sizes are four and four, those of small sets two and one."""
+    sizes = {"generate": {"sizes": {"encoder_layers": layers, "decoder_layers": 1 + layers // 4}}}
+    base = RunConfig.model_validate(merged(config_of(TINY).model_dump(mode="json"), sizes))
+    decoders = {name: ROWS[name].config(base).generate.sizes.decoder_layers for name in ROWS}
+    assert {decoders[name] for name in decoders if ROWS[name].like == REFERENCE or name in (REFERENCE, "tiger")} == {
+        layers
+    }
+    assert {decoders[name] for name in decoders if ROWS[name].like == RECIPE or name == RECIPE} == {1}
 
 
 def test_what_counts_after_training_only_is_not_trained_with() -> None:
