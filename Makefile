@@ -53,6 +53,7 @@ bench: $(VENV)/dev.done ## the benchmarks; figures are printed as JSON lines
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.filters
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.ids
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.live_items
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.merged_searches
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.search
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.search_profile
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.startup
