@@ -68,7 +68,8 @@ def _table(section: Section) -> str:
     body = "".join(row(cells, "td") for cells in section.rows)
     note = f'<p class="note">{_inline(section.note)}</p>' if section.note else ""
     table = f'<div class="table"><table><thead>{row(section.head, "th")}</thead><tbody>{body}</tbody></table></div>'
-    return f"<h2>{escape(section.title)}</h2>{note}{table}"
+    below = f'<p class="note">{_inline(section.below)}</p>' if section.below else ""
+    return f"<h2>{escape(section.title)}</h2>{note}{table}{below}"
 
 
 def _is_words(cell: str) -> bool:

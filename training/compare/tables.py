@@ -11,12 +11,16 @@ ABSENT = "-"
 
 
 class Section(NamedTuple):
-    """A table under a heading; cells may hold ``**bold**``, ``*italic*`` and ``code`` in backquotes."""
+    """A table under a heading and a note; cells may hold ``**bold**``, ``*italic*`` and ``code`` in backquotes.
+
+    ``below`` says, in the same markup, what is not in the table.
+    """
 
     title: str
     note: str
     head: list[str]
     rows: list[list[str]]
+    below: str = ""
 
 
 def sections(summary: dict[str, Any]) -> list[Section]:
@@ -44,7 +48,7 @@ def markdown(summary: dict[str, Any]) -> str:
     for section in sections(summary):
         lines = [section.head, ["---"] * len(section.head), *section.rows]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        parts += [part for part in (f"## {section.title}", section.note, table) if part]
+        parts += [part for part in (f"## {section.title}", section.note, table, section.below) if part]
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,18 +59,19 @@ def _pass_name(test_events: int) -> str:
 def _quality(summary: dict[str, Any], test_events: int, protocol: str) -> Section:
     differences = [f"NDCG@10 minus that of `{name}`" for name in summary["references"]]
     head = ["row", *(name.upper() for name in METRICS), *differences, "coverage@10", "cold found"]
-    rows = []
+    rows, absent = [], dict[str, list[str]]()
     for entry in summary["rows"]:
         found = entry.get(f"last-{test_events}")
         if found is None:
-            rows.append([entry["title"], f"*{_reason(entry)}*", *([""] * (len(head) - 2))])
+            absent.setdefault(_reason(entry), []).append(f"`{entry['row']}`")
             continue
         values, cold = found[protocol], found["cold"]
         cells = [_with_error(values, name) for name in METRICS]
         met = f"{cold[f'hits@10 {protocol}']} of {cold['targets']}"
         cells += [_difference(values, name) for name in summary["references"]]
         rows.append([entry["title"], *cells, f"{values['coverage@10']:.3f}", met])
-    return Section(f"{_pass_name(test_events)}, {NAMES[protocol]}", "", head, rows)
+    below = " ".join(f"*{reason}*: {', '.join(names)}." for reason, names in absent.items())
+    return Section(f"{_pass_name(test_events)}, {NAMES[protocol]}", "", head, rows, below)
 
 
 def _reason(entry: dict[str, Any]) -> str:
