@@ -48,7 +48,11 @@ def distinct(rows: list[dict[str, Any]], shown: Callable[[dict[str, Any]], objec
 
 
 def learning_curves(summary: Summary) -> Figure | None:
-    """Training loss and validation NDCG@10 by minutes of training; SASRec's loss counts items, the others' codes."""
+    """Training loss and validation NDCG@10 by minutes of training.
+
+    SASRec's loss counts items, the others' codes. Rows validate as they choose: our own with seen items removed, the
+    published ones and SASRec with them left in.
+    """
     rows = [entry for entry in measured(summary) if entry["curves"].get("curves")]
     if not rows:
         return None
@@ -61,7 +65,7 @@ def learning_curves(summary: Summary) -> Figure | None:
             values = [point[name] for point in points]
             axis.plot(minutes, values, label=entry["title"], markersize=3, linewidth=1.2, **look)
     _label(axes[0], "minutes of training", "training loss (nats a code; SASRec: an item)")
-    _label(axes[1], "minutes of training", "NDCG@10 on validation, seen left in")
+    _label(axes[1], "minutes of training", "NDCG@10 on validation")
     _legend(figure, axes)
     return figure
 
