@@ -26,21 +26,20 @@ MARKERS = "osD^v"
 
 def search(lines: list[Line]) -> Figure:
     """Milliseconds by beams, a panel for each length of history and number of lists, and the floor of our own."""
-    cases = list(dict.fromkeys((line["history"], line["lists"]) for line in lines))
+    cases = list(dict.fromkeys(map(_case, lines)))
     figure, panels = _panels(len(cases))
     beams = sorted({line["beam"] for line in lines})
-    for panel, (history, lists) in zip(panels, cases, strict=True):
-        chosen = sorted(
-            (line for line in lines if (line["history"], line["lists"]) == (history, lists)),
-            key=lambda line: int(line["beam"]),
-        )
+    for panel, case in zip(panels, cases, strict=True):
+        (items, history, lists) = case
+        chosen = sorted((line for line in lines if _case(line) == case), key=lambda line: int(line["beam"]))
         widths = [line["beam"] for line in chosen]
         for place, name in enumerate(chosen[0]["p50_ms"]):
             look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
             panel.plot(widths, [line["p50_ms"][name] for line in chosen], label=name, **look)
         panel.plot(widths, [line["floor"]["ms"] for line in chosen], "--", color="#888888", label="floor, fp32")
         _log(panel, widths=beams)
-        panel.set(title=f"history {history}, {_lists(lists)}", xlabel="beams")
+        panel.set_title(f"{items:,} items, history {history}, {_lists(lists)}", fontsize=9)
+        panel.set_xlabel("beams")
     panels[0].set_ylabel("milliseconds on a core (median)")
     low, high = (limit(panel.get_ylim()[side] for panel in panels) for side, limit in enumerate((min, max)))
     for panel in panels:
@@ -53,7 +52,8 @@ def shapes(lines: list[Line]) -> Figure:
     """How many times as fast each shape is as Hugging Face on the published one, exact and in eight bits."""
     reference = "Hugging Face"
     counts = sorted({line["lists"] for line in lines})
-    names = list(dict.fromkeys(line["shape"] for line in lines))
+    at_all = [{line["shape"] for line in lines if line["lists"] == count} for count in counts]
+    names = [name for name in dict.fromkeys(line["shape"] for line in lines) if all(name in each for each in at_all)]
     figure, panels = _panels(len(counts), height=1.2 + 0.42 * len(names), least_width=10.0)
     for panel, lists in zip(panels, counts, strict=True):
         of_lists = {line["shape"]: line["p50_ms"] for line in lines if line["lists"] == lists}
@@ -91,8 +91,8 @@ def catalog(lines: list[Line]) -> Figure:
 
 
 def throughput(lines: list[Line]) -> Figure:
-    """Latency and answers a second by the load, in parts of the capacity."""
-    loads = [line for line in lines if "load" in line]
+    """Latency and answers a second by the load, in parts of the capacity; of the shape that was measured last."""
+    loads = [line for line in lines if line["shape"] == lines[-1]["shape"]]
     figure, (left, right) = _panels(2)
     at = [line["load"] for line in loads]
     for place, name in enumerate(("p50", "p95", "p99")):
@@ -106,12 +106,26 @@ def throughput(lines: list[Line]) -> Figure:
     return figure
 
 
+def _case(line: Line) -> tuple[int, int, int]:
+    """What a panel of searches is of."""
+    return line["items"], line["history"], line["lists"]
+
+
 PICTURES: dict[str, Callable[[list[Line]], Figure]] = {
     "search": search,
     "shapes": shapes,
     "catalog": catalog,
     "throughput": throughput,
 }
+
+
+NEEDED = {
+    "search": {"items", "history", "lists", "beam", "p50_ms", "floor"},
+    "shapes": {"shape", "lists", "p50_ms"},
+    "catalog": {"items", "trie_bytes", "free_by_smallest", "filtered_by_smallest"},
+    "throughput": {"shape", "load", "answered_per_second", "p50_ms", "p95_ms", "p99_ms"},
+}
+"""What a line must have to be drawn; a benchmark prints others, too."""
 
 
 def draw(lines: list[Line], folder: Path) -> list[Path]:
@@ -122,7 +136,7 @@ def draw(lines: list[Line], folder: Path) -> list[Path]:
     """
     drawn = []
     for benchmark, picture in PICTURES.items():
-        chosen = [line for line in lines if line.get("benchmark") == benchmark]
+        chosen = [line for line in lines if line.get("benchmark") == benchmark and NEEDED[benchmark] <= line.keys()]
         if chosen:
             folder.mkdir(parents=True, exist_ok=True)
             drawn.append(folder / f"{benchmark}.svg")
@@ -178,9 +192,12 @@ def read_lines(paths: list[Path]) -> list[Line]:
             raise ConfigError(f"{path} cannot be read ({error}); name files of what the benchmarks printed") from error
         for number, line in enumerate(text.splitlines(), start=1):
             try:
-                lines.append(json.loads(line))
+                found = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ConfigError(f"{path}, line {number} is no JSON ({error}): only what goes to stdout is") from error
+            if not isinstance(found, dict):
+                raise ConfigError(f"{path}, line {number} is no JSON object, which every line of a benchmark is")
+            lines.append(found)
     return lines
 
 

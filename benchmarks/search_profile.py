@@ -31,6 +31,7 @@ KINDS = {
     "moving data": {"Concat", "Split", "Transpose", "Slice", "Gather", "GatherElements", "GatherND", "Expand", "Pad"},
     "shapes only": {"Reshape", "Unsqueeze", "Squeeze", "Shape", "Cast", "Range"},
     "best beams": {"TopK", "ScatterElements"},
+    "products of attention": {"Attention"},
 }
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from model.code_tokens import code_embeddings
 from model.generator_shape import GeneratorShape
-from model.onnx_operators import divide, take
+from model.onnx_operators import divide, log_sigmoid, take
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Memory, Past, Transformer
 
@@ -109,12 +109,13 @@ class ConstrainedBeamSearch(nn.Module):
             tokens=torch.full_like(modality, PAD)[:, None],
         )
         past: Past | None = None
-        of_tokens = self.transformer.project_tokens()
+        looked_up = self._is_looked_up(modality.shape[0] * width * self.space.levels)
+        of_tokens = self.transformer.project_tokens() if looked_up else None
         for level in range(self.space.levels):
             states, past = self.transformer.decode_step(beams.tokens, past, memory, of_tokens)
             beams, parents = self._expand(states, beams, catalog, modality, level, width)
             rows = _rows(parents, states.shape[1])
-            past = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in past]
+            past = [(take(keys, rows), take(values, rows)) for keys, values in past]
         found = beams.scores > -torch.inf
         return torch.where(found, beams.nodes, -1), beams.scores / self.space.levels
 
@@ -124,9 +125,14 @@ class ConstrainedBeamSearch(nn.Module):
             # Tokens of codes are of one modality, so that hardly any two rows have the same.
             tokens, history = tokens.index_select(0, history), None
         present = self.transformer.present(tokens)
-        of_tokens = self.transformer.project_positions() if self.shape.position == "code" else None
+        looked_up = self.shape.position == "code" and self._is_looked_up(tokens.numel())
+        of_tokens = self.transformer.project_positions() if looked_up else None
         memory = self.transformer.memory(self.transformer.encode(tokens, present, of_tokens), present)
         return memory if history is None else memory.rows(history)
+
+    def _is_looked_up(self, tokens: int) -> bool:
+        """Whether what first layers compute of so many tokens is looked up: in a graph all tokens' are a constant."""
+        return torch.compiler.is_exporting() or tokens >= self.transformer.config.vocabulary
 
     def _expand(
         self, states: Tensor, beams: Beams, catalog: CatalogInputs, modality: Tensor, level: int, width: int
@@ -141,13 +147,15 @@ class ConstrainedBeamSearch(nn.Module):
             of_level = code_embeddings(self.space, self.transformer.embedding)[:, level].index_select(0, modality)
             log_probabilities = self._over_catalog(states, of_level, codes, exists, cold)
         scores = beams.scores[:, :, None] + log_probabilities
-        allowed = exists & take(catalog.edge_allowed, edges) & ~self._dead(beams.nodes, catalog, level)
+        allowed = self._alive(beams.nodes, exists, catalog, level) & take(catalog.edge_allowed, edges)
         scores = scores.masked_fill(~allowed, -torch.inf).flatten(1)
         if level == 0:
             scores = F.pad(scores, (0, width), value=-torch.inf)
         best, slots = scores.topk(width, dim=1)
-        # Padding slots lie behind the last child; a beam that found nothing waits at the super-root, its score -inf.
-        slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
+        if level == 0:
+            # Padding slots lie behind the last child.
+            slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
+        # A beam that found nothing waits at the super-root, its score -inf.
         nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
         return Beams(nodes, best, tokens), divide(slots, codes.shape[2])
@@ -160,13 +168,13 @@ class ConstrainedBeamSearch(nn.Module):
         edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
         return edges, take(catalog.child_code, edges).long(), start + slots < end
 
-    def _dead(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
-        """Which slots ``(B, W, F)`` are dead: each edge of ``(B, X)`` is scattered into the beams that own it."""
-        start = take(catalog.child_start, nodes).long()[:, :, None]
-        slots, most = catalog.dead_edges[:, level].long()[:, None, :] - start, catalog.slots[level].shape[0]
-        slots = torch.where((slots >= 0) & (slots < most), slots, most)
-        dead = torch.zeros((start.shape[0], start.shape[1], most + 1), dtype=torch.bool, device=start.device)
-        return dead.scatter(2, slots, torch.ones_like(slots, dtype=torch.bool))[:, :, :most]
+    def _alive(self, nodes: Tensor, exists: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
+        """Which of the slots that exist ``(B, W, F)`` are not dead; an edge of ``(B, X)`` is a slot of its own beam."""
+        start, most = take(catalog.child_start, nodes).long()[:, :, None], exists.shape[2]
+        # The edges of other nodes fall on a slot before the first or behind the last.
+        slots = (catalog.dead_edges[:, level].long()[:, None, :] - start).clamp(-1, most) + 1
+        cleared = F.pad(exists, (1, 1)).scatter(2, slots, torch.zeros_like(slots, dtype=torch.bool))
+        return cleared[:, :, 1:-1]
 
     def _over_vocabulary(self, states: Tensor, first_token: Tensor, codes: Tensor) -> Tensor:
         """Log-probabilities ``(B, W, F)`` of children with ``codes``, normalised over all tokens."""
@@ -181,9 +189,8 @@ class ConstrainedBeamSearch(nn.Module):
         logits = self.transformer.logits_of(states, of_level).float().gather(2, codes)
         # A finite number, for exp(-inf - -inf) is none where no child was trained.
         own = logits - _log_sum(logits.masked_fill(~exists | cold, NOWHERE))
-        # A new code is one beside those: log(p / (1 + p)) where p = exp(own), by exponentials that cannot overflow.
-        beside = own.clamp(max=0) - (-own.abs()).exp().log1p()
-        return torch.where(cold, beside, own)
+        # A new code is one beside those: log(p / (1 + p)) where p = exp(own).
+        return torch.where(cold, log_sigmoid(own), own)
 
 
 def _log_sum(logarithms: Tensor) -> Tensor:
@@ -191,7 +198,7 @@ def _log_sum(logarithms: Tensor) -> Tensor:
 
     By a softmax, which runtimes are quick at, where sums of exponentials are slow.
     """
-    return logarithms.amax(dim=2, keepdim=True) - logarithms.softmax(dim=2).amax(dim=2, keepdim=True).log()
+    return logarithms.amax(dim=2, keepdim=True) - logarithms.log_softmax(dim=2).amax(dim=2, keepdim=True)
 
 
 def _rows(parents: Tensor, width: int) -> Tensor:

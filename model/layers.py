@@ -14,7 +14,7 @@ from model.transformer_config import TransformerConfig
 
 
 class Projected(NamedTuple):
-    """Queries, keys and values of some positions, each ``(..., inner)``."""
+    """Queries, keys and values of some positions, each ``(..., inner)`` unless said otherwise."""
 
     queries: Tensor
     keys: Tensor

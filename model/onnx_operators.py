@@ -1,9 +1,10 @@
 """Operations that ONNX has one operator for where torch's exporter would write several.
 
-A node costs a CPU some microseconds whatever it does, and a search has hundreds. In an exported graph these are single
-operators; elsewhere torch works them out. Every export is run against torch before anything is served from it.
+A node costs a CPU one to three microseconds whatever it does, and a search has hundreds. In an exported graph these are
+single operators; elsewhere torch works them out. Every export is run against torch before anything is served from it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, heads
         queries: ``(B, T, heads * d_head)``.
         keys: ``(B, K, heads * d_head)``, as ``values``.
         values: what is mixed.
-        bias: what is added to scores, of a shape that expands to ``(B, heads, T, K)``.
+        bias: what is added to scores, ``(B, heads, T, K)``, where B, heads and T may be 1. Where nothing is exported,
+            any shape that expands to that will do.
         heads: how many.
         dropped: the share of weights that are dropped, in training.
 
@@ -44,10 +46,18 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, heads
 
 
 def take(values: Tensor, places: Tensor) -> Tensor:
-    """``values`` ``(n,)`` at ``places``, in their shape."""
+    """``values`` ``(n, ...)`` at ``places`` int64 ``(...)``: of the shape of ``places`` and then of a value."""
     if torch.compiler.is_exporting():
-        return _operator("Gather", (values, places), values.dtype, places.shape, {"axis": 0})
-    return values.take(places)
+        shape = (*places.shape, *values.shape[1:])
+        return _operator("Gather", (values, places), values.dtype, shape, {"axis": 0})
+    return values.take(places) if values.dim() == 1 else values[places]
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    """The logarithm of ``1 / (1 + exp(-x))``, which overflows nowhere."""
+    if torch.compiler.is_exporting():
+        return -_operator("Softplus", (-x,), x.dtype, x.shape, {})
+    return F.logsigmoid(x)
 
 
 def divide(numbers: Tensor, by: int) -> Tensor:
@@ -59,7 +69,7 @@ def divide(numbers: Tensor, by: int) -> Tensor:
 
 
 def _operator(
-    name: str, inputs: tuple[Tensor, ...], dtype: torch.dtype, shape: torch.Size, attributes: dict[str, Any]
+    name: str, inputs: tuple[Tensor, ...], dtype: torch.dtype, shape: Sequence[int], attributes: dict[str, Any]
 ) -> Tensor:
     """One of ONNX's operators in the graph that is being traced."""
     return torch.onnx.ops.symbolic(name, inputs, attrs=attributes, dtype=dtype, shape=shape, version=OPSET)

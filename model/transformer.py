@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from model.dropout import Dropout
 from model.layers import DecoderLayer, EncoderLayer, Projected, RelativePositionBias
+from model.onnx_operators import take
 from model.rms_norm import RMSNorm
 from model.semantic_ids import PAD
 from model.transformer_config import TransformerConfig
@@ -71,14 +72,14 @@ class Transformer(nn.Module):
             tokens: ``(B, P * tokens_per_position)`` int64; a position may have fewer tokens, PAD in their place.
             present: ``(B, P)`` bool, False at positions that nothing may see.
             of_tokens: where a position is one token, what :meth:`project_positions` returned, so that the first layer
-                looks up what else it computes.
+                looks up what else it computes; for inference only.
         """
         positions = torch.arange(present.shape[1], device=tokens.device)
         bias = self.encoder_position(positions, positions) + padding_bias(present)
         if self.config.causal:
             bias = bias + causal_bias(positions)
         x = self.dropout(self._embed_positions(tokens))
-        projected = None if of_tokens is None else Projected(*(F.embedding(tokens, each) for each in of_tokens))
+        projected = None if of_tokens is None else Projected(*(take(each, tokens) for each in of_tokens))
         for layer in self.encoder:
             x, projected = layer(x, bias, projected), None
         return self.dropout(self.encoder_norm(x))  # type: ignore[no-any-return]
@@ -215,7 +216,7 @@ class Transformer(nn.Module):
         elif of_tokens is not None:
             queries, *own = of_tokens
             flat = tokens.flatten()
-            projected = Projected(F.embedding(tokens, queries), *(each.index_select(0, flat) for each in own))
+            projected = Projected(take(queries, tokens), *(take(each, flat) for each in own))
         for index, (layer, keys_values) in enumerate(zip(self.decoder, memory.keys_values, strict=True)):
             own_past = None if past is None else past[index]
             x, layer_past = layer.step(x, own_past, bias, keys_values, memory.bias, projected)  # type: ignore[operator]

@@ -16,7 +16,7 @@ def lines() -> list[dict[str, Any]]:
     both, case = (1, 2), {"items": 10_000, "history": 20}
     measured = {"p50_ms": {"graph": 10.0, "graph, int8": 6.0, "Hugging Face": 60.0}, "floor": FLOOR, **case}
     grown = {"benchmark": "catalog", "trie_bytes": 5.0, "free_by_smallest": 1.0, "filtered_by_smallest": 1.1}
-    answered = {"benchmark": "throughput", "p50_ms": 20, "p95_ms": 30, "p99_ms": 40}
+    answered = {"benchmark": "throughput", "shape": "published", "p50_ms": 20, "p95_ms": 30, "p99_ms": 40}
     names = ("published shape", "a smaller one")
     return [
         *({"benchmark": "search", "lists": lists, "beam": beam, **measured} for lists in both for beam in (20, 50)),
@@ -41,6 +41,19 @@ def test_only_what_was_measured_is_drawn(tmp_path: Path) -> None:
     ]
 
 
+def test_shapes_that_were_not_measured_for_every_number_of_lists_are_left_out(tmp_path: Path) -> None:
+    shapes = [each for each in lines() if each["benchmark"] == "shapes"]
+    whole, part = (
+        draw(each, tmp_path / name)[0].read_text() for name, each in (("all", shapes), ("part", shapes[:-1]))
+    )
+    assert len(part) < len(whole)
+
+
+def test_a_line_that_only_sums_up_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to draw"):
+        draw([{"benchmark": "throughput", "shape": "published", "share": 0.9}], tmp_path)
+
+
 def test_lines_of_other_benchmarks_are_refused_by_name_of_those_that_can_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="search, shapes, catalog, throughput"):
         draw([{"benchmark": "swaps"}], tmp_path / "none")
@@ -51,6 +64,9 @@ def test_what_is_no_json_is_named_by_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "lines.json"
     path.write_text(json.dumps(lines()[0]) + "\n| a table |\n")
     with pytest.raises(ConfigError, match=r"lines\.json, line 2"):
+        read_lines([path])
+    path.write_text("[1]\n")
+    with pytest.raises(ConfigError, match="no JSON object"):
         read_lines([path])
     with pytest.raises(ConfigError, match="missing"):
         read_lines([tmp_path / "missing"])

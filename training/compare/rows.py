@@ -29,7 +29,8 @@ class Row(Config):
         like: the row whose overrides come before its own.
         needs: modalities that the data must have, and "embeddings" where its semantic IDs must be trained.
         modalities: the only ones in the whole run; None takes all.
-        symmetric: whether the decoder has as many layers as the encoder, as in the paper.
+        symmetric: whether the decoder has as many layers as the configuration's encoder, as in the paper, unless an
+            override says how many.
         overrides: over the data set's configuration.
         evaluation: over that, when what is trained is evaluated.
     """
@@ -51,10 +52,11 @@ class Row(Config):
         Raises:
             ConfigError: if an override does not fit.
         """
-        settings = merged(base.model_dump(mode="json"), self.overrides)
+        settings = base.model_dump(mode="json")
         if self.symmetric:
             sizes = settings["generate"]["sizes"]
             sizes["decoder_layers"] = sizes["encoder_layers"]
+        settings = merged(settings, self.overrides)
         if self.modalities is not None:
             self._narrow(settings["embed"], "modalities")
             if base.imports_ids:
