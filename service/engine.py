@@ -23,6 +23,8 @@ from service.merged_searches import MergedSearches, Merging
 from service.search_rows import Leaves, SearchRows, TrieInputs
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""Products in TF32, the default, have a tenth of a CPU's digits: scores would differ, and the order of near beams."""
 OUTPUTS = ["nodes", "scores"]
 ERRORS_ONLY = 3
 ALONE = Merging()
@@ -161,7 +163,8 @@ def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
     options.log_severity_level = ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
-    available = [name for name in wanted if name in ort.get_available_providers()]
+    there = ort.get_available_providers()
+    available = [(name, PROVIDER_OPTIONS.get(name, {})) for name in wanted if name in there]
     try:
         return ort.InferenceSession(path, options, providers=available)
     except Exception as error:
