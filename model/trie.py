@@ -134,7 +134,7 @@ def build_trie(codes: NDArray[np.uint8], rank: NDArray[np.integer] | None = None
     modalities, items, levels = codes.shape
     if items == 0 or not 1 <= levels <= MAX_LEVELS:
         raise BundleError(f"codes of shape {codes.shape} make no trie: it takes items and 1 to {MAX_LEVELS} levels")
-    by_rank = np.arange(items) if rank is None else np.argsort(rank, kind="stable")
+    by_rank = None if rank is None else np.argsort(rank, kind="stable")
     sorted_ids = [_sort_ids(codes[modality], by_rank) for modality in range(modalities)]
     first_nodes = [[np.ones(1, dtype=bool), *_prefix_flags(leaf_keys, levels)] for leaf_keys, _, _ in sorted_ids]
     return _assemble(sorted_ids, first_nodes, levels)
@@ -150,15 +150,17 @@ def check_numbers(nodes: int, slots: int) -> None:
 
 
 def _sort_ids(
-    codes: NDArray[np.uint8], by_rank: NDArray[np.int64]
-) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]:
+    codes: NDArray[np.uint8], by_rank: NDArray[np.int64] | None
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64], NDArray[np.int32]]:
     """Distinct IDs as ascending keys ``(K,)``, the items on each leaf ``(K,)``, items in leaf order ``(N,)``."""
-    keys = _keys(codes)[by_rank]
+    keys = _keys(codes)
+    if by_rank is not None:
+        keys = keys[by_rank]
     order = stable_order(keys)
     keys = keys[order]
-    is_first = np.concatenate([[True], keys[1:] != keys[:-1]])
-    starts = np.flatnonzero(is_first)
-    return keys[starts].astype(np.uint64), np.diff(starts, append=len(keys)), by_rank[order].astype(np.int32)
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    items = order if by_rank is None else by_rank[order]
+    return keys[starts], np.diff(starts, append=len(keys)), items.astype(np.int32)
 
 
 def _keys(codes: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
@@ -169,17 +171,19 @@ def _keys(codes: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
     return padded.view(f">u{key_bytes}")[:, 0].astype(f"u{key_bytes}")
 
 
-def _prefix_flags(leaf_keys: NDArray[np.uint64], levels: int) -> list[NDArray[np.bool_]]:
+def _prefix_flags(leaf_keys: NDArray[np.unsignedinteger], levels: int) -> list[NDArray[np.bool_]]:
     """For depths 1 to L below the root, which leaves ``(K,)`` open a new node."""
+    # The highest bit in which a leaf differs from the one before says from which depth on it has nodes of its own.
+    changed = leaf_keys[1:] ^ leaf_keys[:-1]
     flags = []
     for depth in range(1, levels + 1):
-        prefix = leaf_keys >> np.uint64((levels - depth) * BITS_PER_CODE)
-        flags.append(np.concatenate([[True], prefix[1:] != prefix[:-1]]))
+        below = leaf_keys.dtype.type(2 ** ((levels - depth) * BITS_PER_CODE) - 1)
+        flags.append(np.concatenate([[True], changed > below]))
     return flags
 
 
 def _assemble(
-    sorted_ids: list[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]],
+    sorted_ids: list[tuple[NDArray[np.unsignedinteger], NDArray[np.int64], NDArray[np.int32]]],
     flags: list[list[NDArray[np.bool_]]],
     levels: int,
 ) -> Trie:
@@ -195,9 +199,10 @@ def _assemble(
         for modality, (leaf_keys, _, _) in enumerate(sorted_ids):
             opens = flags[modality][depth + 1]
             parents = np.flatnonzero(flags[modality][depth]) if depth else np.zeros(1, dtype=np.int64)
-            child_start.append(base[modality] - 1 + (np.cumsum(opens) - 1)[parents])
-            shift = np.uint64((levels - depth - 1) * BITS_PER_CODE)
-            child_code.append(((leaf_keys[opens] >> shift) & np.uint64(255)).astype(np.uint8))
+            opened = np.cumsum(opens, dtype=np.int32)[parents]
+            child_start.append(base[modality] - 2 + opened)
+            shift = leaf_keys.dtype.type((levels - depth - 1) * BITS_PER_CODE)
+            child_code.append((leaf_keys[opens] >> shift).astype(np.uint8))
     child_start.append(depth_start[-1:] - 1)
     counts = np.concatenate([count for _, count, _ in sorted_ids])
     return Trie(
