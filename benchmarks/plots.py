@@ -56,10 +56,11 @@ def shapes(lines: list[Line]) -> Figure:
     names = [name for name in dict.fromkeys(line["shape"] for line in lines) if all(name in each for each in at_all)]
     figure, panels = _panels(len(counts), height=1.2 + 0.42 * len(names), least_width=10.0)
     for panel, lists in zip(panels, counts, strict=True):
-        of_lists = {line["shape"]: line["p50_ms"] for line in lines if line["lists"] == lists}
-        ours = [name for name in next(iter(of_lists.values())) if name != reference]
-        for place, name in enumerate(ours):
-            times = [of_lists[shape][reference] / of_lists[shape][name] for shape in names]
+        # All times are by that of the first contestant, the graph.
+        of_lists = {line["shape"]: line["times"] for line in lines if line["lists"] == lists}
+        first, *others = (name for name in lines[0]["p50_ms"] if name != reference)
+        for place, name in enumerate([first, *others]):
+            times = [of_lists[shape][reference] / of_lists[shape].get(name, 1.0) for shape in names]
             at = [row + 0.4 * place for row in range(len(names))]
             bars = panel.barh(at, times, height=0.38, color=COLOURS[place], label=name)
             panel.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
@@ -121,7 +122,7 @@ PICTURES: dict[str, Callable[[list[Line]], Figure]] = {
 
 NEEDED = {
     "search": {"items", "history", "lists", "beam", "p50_ms", "floor"},
-    "shapes": {"shape", "lists", "p50_ms"},
+    "shapes": {"shape", "lists", "p50_ms", "times"},
     "catalog": {"items", "trie_bytes", "free_by_smallest", "filtered_by_smallest"},
     "throughput": {"shape", "load", "answered_per_second", "p50_ms", "p95_ms", "p99_ms"},
 }

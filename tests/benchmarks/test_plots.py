@@ -14,7 +14,8 @@ FLOOR = {"multiply_adds": 0.3, "ms": 7.0, "gflops": 100, "graph_by_floor": 1.4}
 
 def lines() -> list[dict[str, Any]]:
     both, case = (1, 2), {"items": 10_000, "history": 20}
-    measured = {"p50_ms": {"graph": 10.0, "graph, int8": 6.0, "Hugging Face": 60.0}, "floor": FLOOR, **case}
+    taken = {"p50_ms": {"graph": 10.0, "graph, int8": 6.0, "Hugging Face": 60.0}}
+    measured = {**taken, "times": {"graph, int8": 0.6, "Hugging Face": 6.0}, "floor": FLOOR, **case}
     grown = {"benchmark": "catalog", "trie_bytes": 5.0, "free_by_smallest": 1.0, "filtered_by_smallest": 1.1}
     answered = {"benchmark": "throughput", "shape": "published", "p50_ms": 20, "p95_ms": 30, "p99_ms": 40}
     names = ("published shape", "a smaller one")
