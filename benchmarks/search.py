@@ -54,6 +54,7 @@ from model.semantic_ids import IdSpace
 from model.transformer_config import TransformerSizes
 from model.trie import build_trie
 from service.engine import Engine
+from service.large_pages import use_large_pages
 from tests.hugging_face import as_t5
 from training.onnx_search import Found, compare
 
@@ -115,6 +116,9 @@ def measure(
     for turn in range(-WARM_UP, rounds):
         history = rng.choice(case.items, case.history, replace=False)
         request = Request(history, tuple(range(case.lists)), case.beam)
+        if turn == 0:
+            # As the service does with what it loaded; for the whole process, so for all contestants.
+            use_large_pages()
         for name, contestant in all_contestants.items():
             for _ in range(IN_A_ROW):
                 contestant.prepare(request)

@@ -34,6 +34,7 @@ from model.registry import Registry
 from model.release import Release, VersionKey
 from model.version_cache import VersionCache
 from service.engine import Engine
+from service.large_pages import use_large_pages
 from service.live_follower import LiveFollower
 from service.metrics import Metrics
 from service.query import Query
@@ -233,6 +234,9 @@ class Loader:
             )
             check_answer(self._recommender, snapshot, self._settings.beam)
             self._recommender.filters.prepare(snapshot)
+            before = self._live.snapshot
+            if self._settings.large_pages and (before is None or before.engine is not engine):
+                use_large_pages()
             self._live.replace(snapshot)
             self._served = Release(bundle=bundle.version, catalog=catalog.version)
         self._metrics.show_catalog(live.trie.items, catalog.version, snapshot.model_version, engine.provider)

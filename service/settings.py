@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         provider: where the search runs.
         allow_cpu: whether a service that asked for CUDA may run on the CPU instead.
         precision: of the search's products; ``int8`` is faster on a CPU and not exact, and the bundle must have it.
+        large_pages: whether Linux is asked for large pages for what models compute with (:mod:`service.large_pages`).
         threads: threads of one search.
         workers: requests past the queue at once; if not given, as many as cores, or as fill a group of merged searches
             while another runs.
@@ -121,6 +122,7 @@ class Settings(BaseSettings):
     provider: Literal["cpu", "cuda"] = "cpu"
     allow_cpu: bool = False
     precision: Precision = "float32"
+    large_pages: bool = True
     threads: PositiveInt = 1
     workers: PositiveInt | None = None
     merge: PositiveInt = 1
