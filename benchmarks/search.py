@@ -108,15 +108,16 @@ def generated_items(items: int, seed: int) -> Items:
 
 
 def measure(
-    all_contestants: Mapping[str, Contestant], case: Case, rounds: int, seed: int, clock: Callable[[], float]
+    all_contestants: Mapping[str, Contestant], case: Case, arguments: argparse.Namespace, clock: Callable[[], float]
 ) -> Measured:
     """Draws a history a round and has every contestant search it."""
+    rounds, seed = arguments.rounds, arguments.seed
     rng = np.random.default_rng(seed)
     measured = Measured({name: [] for name in all_contestants}, {name: [] for name in all_contestants})
     for turn in range(-WARM_UP, rounds):
         history = rng.choice(case.items, case.history, replace=False)
         request = Request(history, tuple(range(case.lists)), case.beam)
-        if turn == 0:
+        if turn == 0 and not arguments.small_pages:
             # As the service does with what it loaded; for the whole process, so for all contestants.
             use_large_pages()
         for name, contestant in all_contestants.items():
@@ -160,7 +161,7 @@ def against_others(items: Items, arguments: argparse.Namespace, folder: Path) ->
         (history, lists, beam) for history in arguments.history for lists in arguments.lists for beam in arguments.beam
     ):
         case = Case(items.codes.shape[1], history, lists, beam)
-        measured = measure(found, case, arguments.rounds, arguments.seed, CLOCKS[arguments.clock])
+        measured = measure(found, case, arguments, CLOCKS[arguments.clock])
         least = floor(products(generator.config, lists, history, beam), CLOCKS[arguments.clock])
         lines.append(report("search", case, measured, least, parity=parity(measured.found)))
     return lines
@@ -216,7 +217,7 @@ def _shape(
     lines, clock = [], CLOCKS[arguments.clock]
     for lists in arguments.lists:
         case = Case(items.codes.shape[1], max(arguments.history), lists, min(arguments.beam))
-        measured = measure(rivals, case, arguments.rounds, arguments.seed, clock)
+        measured = measure(rivals, case, arguments, clock)
         known = case.history - 1 if kept else 0
         least = floor(products(generator.config, lists, case.history, case.beam, known), clock)
         lines.append(report("shapes", case, measured, least, shape=name))
@@ -258,6 +259,7 @@ def main() -> None:
     clock = "cpu: the time that the process runs, which other work on the machine takes less part in"
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help=clock)
     parser.add_argument("--no-shapes", action="store_true", help="leave the other shapes of the generator out")
+    parser.add_argument("--small-pages", action="store_true", help="ask for no large pages")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
