@@ -1,7 +1,7 @@
 """Operations that ONNX has one operator for where torch's exporter would write several.
 
-A node costs a CPU one to three microseconds whatever it does, and a search has hundreds. In an exported graph these are
-single operators; elsewhere torch works them out. Every export is run against torch before anything is served from it.
+A node costs a CPU time whatever it does, and a search has hundreds. In an exported graph these are single operators;
+elsewhere torch works them out. Every export is run against torch before anything is served from it.
 """
 
 from collections.abc import Sequence
