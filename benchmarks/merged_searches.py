@@ -2,7 +2,7 @@
 
 One process, one thread, random weights, 10,000 items with random IDs, both lists, histories of 20 items. In every round
 each number of searches is run in turn, so that whatever else the machine does falls on all alike. With ``--provider
-cuda`` the same on a GPU, where one search leaves most of it idle.
+cuda`` the same on a GPU, where one search leaves most of it idle; with ``--capture`` as graphs that it replays.
 
 A JSON line for each shape has milliseconds of a run by the number of searches in it, and how many times as many
 searches a second that is as of one after another (medians over the rounds).
@@ -52,6 +52,7 @@ def report(shape: str, seconds: dict[int, list[float]], arguments: argparse.Name
         "benchmark": "merged_searches",
         "shape": shape,
         "provider": arguments.provider,
+        "captured": arguments.capture,
         "threads": arguments.threads,
         "beam": arguments.beam,
         "p50_ms": {number: round(1e3 * statistics.median(runs), 2) for number, runs in seconds.items()},
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--capture", action="store_true", help="replay captured graphs")
     arguments = parser.parse_args()
     items = generated_items(arguments.items, 0)
     together = sorted({1, *arguments.together})
@@ -75,9 +77,10 @@ def main() -> None:
         generator = random_generator(SPACE, *SHAPES[name], 0)
         with tempfile.TemporaryDirectory() as folder:
             path = exported(generator, items, Path(folder))
-            engine = Engine(path, arguments.provider, threads=arguments.threads)
+            engine = Engine(path, arguments.provider, threads=arguments.threads, capture=arguments.capture)
             graph = Graph(engine, items, generator.config.shape)
-            measure(graph, together, arguments.beam, arguments.items, 1)
+            # Sizes that come again are captured.
+            measure(graph, together, arguments.beam, arguments.items, 2)
             seconds = measure(graph, together, arguments.beam, arguments.items, arguments.rounds)
         sys.stdout.write(json.dumps(report(name, seconds, arguments)) + "\n")
         sys.stdout.flush()

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from model.code_tokens import code_embeddings
 from model.generator_shape import GeneratorShape
-from model.onnx_operators import divide, log_sigmoid, take
+from model.onnx_operators import divide, log_sigmoid, number, take
 from model.semantic_ids import PAD, IdSpace
 from model.transformer import Memory, Past, Transformer
 
@@ -154,25 +154,25 @@ class ConstrainedBeamSearch(nn.Module):
         best, slots = scores.topk(width, dim=1)
         if level == 0:
             # Padding slots lie behind the last child.
-            slots = slots.clamp(max=codes.shape[1] * codes.shape[2] - 1)
+            slots = torch.minimum(slots, number(codes.shape[1] * codes.shape[2] - 1, slots.device))
         # A beam that found nothing waits at the super-root, its score -inf.
         nodes = torch.where(best > -torch.inf, edges.flatten(1).gather(1, slots) + 1, 0)
         tokens = codes.flatten(1).gather(1, slots) + first_token[:, None]
-        return Beams(nodes, best, tokens), divide(slots, codes.shape[2])
+        return Beams(nodes, best, tokens), divide(slots, number(codes.shape[2], slots.device))
 
     def _children(self, nodes: Tensor, catalog: CatalogInputs, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """Edges, codes and existence ``(B, W, F)`` of every beam's children, F slots for each."""
         start = take(catalog.child_start, nodes).long()[:, :, None]
         end = take(catalog.child_start, nodes + 1).long()[:, :, None]
         slots = catalog.slots[level]
-        edges = (start + slots).clamp(max=catalog.child_code.shape[0] - 1)
+        edges = torch.minimum(start + slots, number(catalog.child_code.shape[0] - 1, slots.device))
         return edges, take(catalog.child_code, edges).long(), start + slots < end
 
     def _alive(self, nodes: Tensor, exists: Tensor, catalog: CatalogInputs, level: int) -> Tensor:
         """Which of the slots that exist ``(B, W, F)`` are not dead; an edge of ``(B, X)`` is a slot of its own beam."""
-        start, most = take(catalog.child_start, nodes).long()[:, :, None], exists.shape[2]
+        start, most = take(catalog.child_start, nodes).long()[:, :, None], number(exists.shape[2], exists.device)
         # The edges of other nodes fall on a slot before the first or behind the last.
-        slots = (catalog.dead_edges[:, level].long()[:, None, :] - start).clamp(-1, most) + 1
+        slots = torch.minimum((catalog.dead_edges[:, level].long()[:, None, :] - start).clamp(min=-1), most) + 1
         cleared = F.pad(exists, (1, 1)).scatter(2, slots, torch.zeros_like(slots, dtype=torch.bool))
         return cleared[:, :, 1:-1]
 
@@ -203,5 +203,5 @@ def _log_sum(logarithms: Tensor) -> Tensor:
 
 def _rows(parents: Tensor, width: int) -> Tensor:
     """``parents`` ``(B, W)``, each of ``width`` beams of its row, as rows ``(B * W,)`` of all beams."""
-    first = torch.arange(parents.shape[0], device=parents.device) * width
+    first = torch.arange(0, parents.shape[0] * width, width, device=parents.device)
     return (parents + first[:, None]).flatten()

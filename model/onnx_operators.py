@@ -60,12 +60,19 @@ def log_sigmoid(x: Tensor) -> Tensor:
     return F.logsigmoid(x)
 
 
-def divide(numbers: Tensor, by: int) -> Tensor:
-    """Integers of at least 0 by a positive one, rounded down."""
+def divide(numbers: Tensor, by: Tensor) -> Tensor:
+    """Integers of at least 0 by positive ones that expand to their shape, rounded down."""
     if torch.compiler.is_exporting():
-        divisor = torch.scalar_tensor(by, dtype=numbers.dtype, device=numbers.device)
-        return _operator("Div", (numbers, divisor), numbers.dtype, numbers.shape, {})
+        return _operator("Div", (numbers, by), numbers.dtype, numbers.shape, {})
     return numbers.div(by, rounding_mode="trunc")
+
+
+def number(size: int, device: torch.device) -> Tensor:
+    """A size ``(1,)`` int64 to calculate with: in a graph sizes are on the CPU, and a range begins where tensors are.
+
+    Copies between the two would wait for each other, and a graph with copies cannot be captured.
+    """
+    return torch.arange(size, size + 1, device=device)
 
 
 def _operator(

@@ -137,11 +137,11 @@ class Transformer(nn.Module):
             present: ``(B, P)``, as there.
             targets: T; the t-th of several targets sees the first ``P / T * (t + 1)`` positions.
         """
-        positions = torch.arange(present.shape[1], device=present.device)
-        behind = torch.arange(1, targets + 1, device=present.device) * (present.shape[1] // targets)
-        visible = positions < behind[:, None]
-        bias = padding_bias(present)
+        bias, visible = padding_bias(present), None
         if targets > 1:
+            positions = torch.arange(present.shape[1], device=present.device)
+            behind = torch.arange(1, targets + 1, device=present.device) * (present.shape[1] // targets)
+            visible = positions < behind[:, None]
             bias = bias + padding_bias(visible)[:, 0, 0]
         keys_values = [layer.cross_attention.keys_values(states) for layer in self.decoder]  # type: ignore[union-attr, operator]
         return Memory(keys_values, bias, latest(states, present, visible) if self.config.starts_from_state else None)

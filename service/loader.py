@@ -200,7 +200,9 @@ class Loader:
         bundle = Bundle.load(folder, with_catalog=with_catalog)
         graph = bundle.search_graph(settings.precision)
         provider, threads = settings.provider, settings.threads
-        engine = Engine(graph, provider, settings.allow_cpu, threads, settings.state_cache, settings.merging)
+        engine = Engine(
+            graph, provider, settings.allow_cpu, threads, settings.state_cache, settings.merging, settings.capture
+        )
         for name in settings.weights:
             if name != DENSE:
                 engine.space.modality_index(name)
@@ -235,11 +237,14 @@ class Loader:
             check_answer(self._recommender, snapshot, self._settings.beam)
             self._recommender.filters.prepare(snapshot)
             before = self._live.snapshot
-            if self._settings.large_pages and (before is None or before.engine is not engine):
-                use_large_pages()
+            if before is None or before.engine is not engine:
+                engine.warm(snapshot.trie, self._settings.beam)
+                if self._settings.large_pages:
+                    use_large_pages()
             self._live.replace(snapshot)
             self._served = Release(bundle=bundle.version, catalog=catalog.version)
         self._metrics.show_catalog(live.trie.items, catalog.version, snapshot.model_version, engine.provider)
+        self._metrics.captured_graphs.set_function(lambda: engine.graphs)
         self._follower.show()
         details = {"catalog_version": catalog.version, "bundle_version": bundle.version}
         log.info("serving catalog", extra={**details, "items": live.trie.items, "source": source})

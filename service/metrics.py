@@ -35,6 +35,7 @@ class Metrics:
         filter_bytes: bytes kept of what filters allow.
         history_states: answers, by whether the history's beginning was encoded for an earlier one.
         history_state_bytes: bytes kept of encoded histories.
+        captured_graphs: sizes of searches that a GPU replays.
         blended: answers with popular items among the generated ones because little of the history was known.
         new_items: recommended items that came after training and were given their places.
         batch_rows: requests that came in batches, by what came of them.
@@ -90,6 +91,7 @@ class Metrics:
             registry=self.registry,
         )
         self.history_state_bytes = self._gauge("macrec_history_state_bytes", "Bytes kept of encoded histories.")
+        self.captured_graphs = self._gauge("macrec_captured_graphs", "Sizes of searches that a GPU replays.")
         self.blended = self._counter("macrec_blended", "Answers with popular items among generated ones.")
         self.new_items = self._counter("macrec_new_items_recommended", "New items that were given places in answers.")
         self.batch_rows = Counter(

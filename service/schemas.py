@@ -244,6 +244,7 @@ class InfoResponse(Response):
     levels: int
     codes: int
     provider: str = Field(description="Where the search really runs.")
+    captured_graphs: int = Field(description="Sizes of searches that a GPU replays; 0 where nothing is captured.")
     precision: Precision = Field(description="Of the search's products; int8 is not exact.")
     max_history: int = Field(description="Items of a history that the search reads, the latest.")
     parallel_runs: int

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
         threads: threads of one search.
         workers: requests past the queue at once; if not given, as many as cores, or as fill a group of merged searches
             while another runs.
+        capture: whether a GPU captures searches as graphs and replays them, one search or group at a time; no states of
+            histories (``state_cache``) are kept then.
         merge: searches at most that run as one where several are asked for at once, which keeps a GPU busy; 1 runs each
             alone. States of histories (``state_cache``) are kept only where searches run alone.
         merge_wait: seconds that a search waits for others to run with; while others run it waits for its turn anyway.
@@ -125,6 +127,7 @@ class Settings(BaseSettings):
     large_pages: bool = True
     threads: PositiveInt = 1
     workers: PositiveInt | None = None
+    capture: bool = False
     merge: PositiveInt = 1
     merge_wait: NonNegativeFloat = 0.0
     queue: PositiveInt = 64
@@ -172,6 +175,13 @@ class Settings(BaseSettings):
         """Eight-bit products exist for CPUs alone: on a GPU each would be copied to the CPU and back."""
         if self.precision == "int8" and self.provider != "cpu":
             raise ValueError("precision int8 needs provider cpu; leave MACREC_PRECISION at float32 for cuda")
+        return self
+
+    @model_validator(mode="after")
+    def _check_capture(self) -> Self:
+        """A CPU would run one search at a time and gain nothing."""
+        if self.capture and self.provider != "cuda":
+            raise ValueError("only a GPU captures searches; set MACREC_PROVIDER=cuda, or leave MACREC_CAPTURE unset")
         return self
 
     @property

@@ -44,6 +44,7 @@ async def info(service: ServiceDep) -> InfoResponse:
         levels=space.levels,
         codes=space.codes,
         provider=snapshot.engine.provider,
+        captured_graphs=snapshot.engine.graphs,
         precision=settings.precision,
         max_history=snapshot.engine.max_history,
         parallel_runs=settings.parallel_runs,

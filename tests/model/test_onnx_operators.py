@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.onnx_operators import attention, divide, log_sigmoid, take
+from model.onnx_operators import attention, divide, log_sigmoid, number, take
 from training.onnx_search import export_graph, open_graph
 
 HEADS, D_HEAD = 3, 4
@@ -34,7 +34,7 @@ class Everything(nn.Module):
         table: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         mixed = attention(queries, keys, values, bias, HEADS)
-        divided = divide(places, keys.shape[1])
+        divided = divide(places, number(keys.shape[1], places.device))
         return mixed, take(numbers, places), divided, take(table, places), log_sigmoid(100 * values)
 
 
@@ -72,8 +72,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_is_one_operator(graph: Path) -> None:
     operators = Counter(node.op_type for node in onnx.load(graph).graph.node)
-    counts = {name: operators[name] for name in ("Attention", "Gather", "Div", "Softplus")}
-    assert counts == {"Attention": 1, "Gather": 2, "Div": 1, "Softplus": 1}
+    counts = {name: operators[name] for name in ("Attention", "Gather", "Div", "Softplus", "Range")}
+    assert counts == {"Attention": 1, "Gather": 2, "Div": 1, "Softplus": 1, "Range": 1}
     assert not {"Softmax", "MatMul", "GatherND", "Floor", "Exp"} & set(operators)
 
 
@@ -106,7 +106,7 @@ def test_attention_is_the_sum_that_its_definition_says() -> None:
 @settings(deadline=None)
 @given(numbers=st.lists(st.integers(0, 2**40), min_size=1), by=st.integers(1, 2**20))
 def test_numbers_are_divided_as_python_divides_them(numbers: list[int], by: int) -> None:
-    assert divide(torch.tensor(numbers), by).tolist() == [number // by for number in numbers]
+    assert divide(torch.tensor(numbers), torch.tensor([by])).tolist() == [number // by for number in numbers]
 
 
 @pytest.mark.parametrize("x", [-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4])

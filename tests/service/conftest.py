@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.settings import Settings
 from tests.bundles import write_test_bundle
+from tests.searches import SHAPES
 from tests.serving import Start, wait_until_ready
 
 
@@ -18,6 +19,12 @@ from tests.serving import Start, wait_until_ready
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small real bundle; nobody may change it."""
     return write_test_bundle(tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of small real bundles of different shapes; nobody may change them."""
+    return {name: write_test_bundle(tmp_path_factory.mktemp(name) / "bundle", shape) for name, shape in SHAPES.items()}
 
 
 @pytest.fixture

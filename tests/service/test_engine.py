@@ -9,6 +9,7 @@ import pytest
 from model.errors import BundleError, ConfigError
 from service.engine import Engine
 from tests.bundles import MAX_HISTORY, SPACE, SPACE_HASH
+from tests.searches import Searches
 
 needs_no_cuda = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA"
@@ -26,6 +27,14 @@ def test_cuda_that_is_not_there_is_an_error_unless_the_cpu_will_do(bundle: Path)
     with pytest.raises(ConfigError, match="CPUExecutionProvider where CUDAExecutionProvider was asked for"):
         Engine(bundle / "generator.onnx", provider="cuda")
     assert Engine(bundle / "generator.onnx", provider="cuda", allow_cpu=True).provider == "CPUExecutionProvider"
+
+
+@needs_no_cuda
+def test_a_cpu_that_stands_in_for_a_gpu_does_not_search_one_after_another(bundle: Path) -> None:
+    searches = Searches(Engine(bundle / "generator.onnx", provider="cuda", allow_cpu=True, capture=True))
+    for _ in range(3):
+        searches.alone(searches.rows([1], [0, 1], []))
+    assert searches.engine.graphs == 0
 
 
 @pytest.mark.gpu

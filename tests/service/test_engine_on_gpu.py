@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from model.exclusions import dead_edges, pack_dead_edges
 from model.generator_shape import GeneratorShape
 from model.semantic_ids import PAD
+from model.trie import Trie
 from service.engine import Engine
 from service.search_rows import Leaves, SearchRows
 from tests.bundles import ITEMS, MAX_HISTORY, SPACE, build_catalog, write_test_bundle
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.gpu
 
 PUBLISHED = GeneratorShape()
 CAUSAL = GeneratorShape(position="item", causal=True, softmax="catalog", start="state", dense=True)
+CATALOG = build_catalog()
 WORK = {"MatMul", "FusedMatMul", "Gemm", "Attention", "Softmax", "LogSoftmax", "TopK"}
 
 
@@ -28,9 +31,9 @@ def of_shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return write_test_bundle(tmp_path_factory.mktemp("gpu") / "bundle", request.param)
 
 
-def searched(engine: Engine, histories: int, beam: int, excluded: int, seed: int) -> Leaves:
+def searched(engine: Engine, histories: int, beam: int, excluded: int, seed: int, trie: Trie = CATALOG.trie) -> Leaves:
     """What random histories, each searched in both lists, are answered with."""
-    random, trie = np.random.default_rng(seed), build_catalog().trie
+    random = np.random.default_rng(seed)
     each = SPACE.levels * (len(SPACE.modalities) if engine.position == "item" else 1)
     tokens = random.integers(1, SPACE.first_prompt_token, (histories, MAX_HISTORY * each))
     for row in range(1, histories):
@@ -44,18 +47,41 @@ def searched(engine: Engine, histories: int, beam: int, excluded: int, seed: int
         beam,
         np.repeat(np.arange(histories), len(SPACE.modalities)),
     )
-    return engine.search(engine.prepare(trie, np.ones(ITEMS, dtype=np.bool_)), rows)
+    return engine.search(engine.prepare(trie, np.ones(trie.items, dtype=np.bool_)), rows)
 
 
 @pytest.mark.parametrize(("histories", "beam", "excluded"), [(1, 1, 0), (1, 20, 3), (4, 10, 0), (16, 5, 7)])
 def test_order_and_scores_are_a_cpus(of_shape: Path, histories: int, beam: int, excluded: int) -> None:
     path = of_shape / "generator.onnx"
     cpu, gpu = (searched(Engine(path, name), histories, beam, excluded, seed=beam) for name in ("cpu", "cuda"))
+    check(cpu, gpu)
+
+
+def check(cpu: Leaves, gpu: Leaves) -> None:
+    """The same leaves in the same order, but for ties, and the same scores."""
     difference = compare(cpu.leaves, cpu.scores, gpu.leaves, gpu.scores)
     assert difference.misplaced == 0
     assert difference.score < 1e-4
     if cpu.affinities is not None and gpu.affinities is not None:
         np.testing.assert_allclose(gpu.affinities, cpu.affinities, atol=1e-4)
+
+
+def test_what_is_replayed_is_what_a_cpu_finds(of_shape: Path) -> None:
+    """Other histories, widths, exclusions and tries over graphs that were captured with the first ones."""
+    path, tries = of_shape / "generator.onnx", (CATALOG.trie, build_catalog(seed=5).trie)
+    cpu, gpu = Engine(path, "cpu"), Engine(path, "cuda", capture=True)
+    for seed in range(24):
+        asked = (1 + seed % 2, (5, 20)[seed % 3 == 0], seed % 4, seed, tries[seed // 4 % 2])
+        check(searched(cpu, *asked), searched(gpu, *asked))
+    assert 0 < gpu.graphs < 24
+
+
+def test_threads_may_place_tries_while_others_capture(of_shape: Path) -> None:
+    cpu, gpu = Engine(of_shape / "generator.onnx", "cpu"), Engine(of_shape / "generator.onnx", "cuda", capture=True)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda seed: searched(gpu, 1, 3 + seed % 8, 2, seed), range(64)))
+    for seed, leaves in enumerate(found):
+        check(searched(cpu, 1, 3 + seed % 8, 2, seed), leaves)
 
 
 def test_the_work_is_done_there(of_shape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

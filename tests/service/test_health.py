@@ -30,7 +30,7 @@ def test_a_ready_service_says_what_it_serves(start: Start) -> None:
     assert info["catalog_source"] == "bundle"
     assert info["modalities"] == ["text", "image"]
     assert (info["levels"], info["codes"], info["space_hash"]) == (3, 16, SPACE_HASH)
-    assert info["provider"] == "CPUExecutionProvider"
+    assert (info["provider"], info["captured_graphs"]) == ("CPUExecutionProvider", 0)
     assert info["metrics"] == {"hr@10": 0.25}
     assert info["beam"] == 33
     assert info["degraded"] == []
@@ -89,6 +89,7 @@ def test_every_metric_is_there_before_the_first_request_and_parses(start: Start)
         "macrec_failed_writes",
         "macrec_history_states",
         "macrec_history_state_bytes",
+        "macrec_captured_graphs",
         "macrec_merged_searches",
         "macrec_history_users",
         "macrec_history_file_bytes",

@@ -39,9 +39,9 @@ def transformer() -> Transformer:
     return random_generator().search().transformer.eval()
 
 
-@pytest.fixture(scope="module")
-def engine(bundle: Path) -> Engine:
-    return Engine(Bundle.load(bundle).generator)
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "captured"])
+def engine(bundle: Path, request: pytest.FixtureRequest) -> Engine:
+    return Engine(Bundle.load(bundle).generator, capture=request.param)
 
 
 @pytest.fixture(scope="module")

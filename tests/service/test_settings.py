@@ -66,6 +66,12 @@ def test_eight_bits_on_a_gpu_are_refused() -> None:
         Settings(precision="int8", provider="cuda")
 
 
+def test_captured_searches_on_a_cpu_are_refused() -> None:
+    with pytest.raises(ValidationError, match="only a GPU captures searches; set MACREC_PROVIDER=cuda"):
+        Settings(capture=True)
+    assert Settings(capture=True, provider="cuda").capture
+
+
 def test_histories_are_kept_in_the_users_state_folder_or_only_in_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
