@@ -6,6 +6,7 @@ is copied over it on the device before the first run that needs it. What a reque
 its size.
 """
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
 Values = Mapping[str, ort.OrtValue]
@@ -50,6 +53,7 @@ class CapturedRuns:
         # While a thread captures, CUDA lets no other allocate or copy.
         self._capturing = threading.Lock()
         self._came: set[Sizes] = set()
+        self._refused: set[Sizes] = set()
         self._bound: dict[Sizes, _Bound] = {}
         self._captured = 0
         self._shared: dict[str, ort.OrtValue] = {}
@@ -79,16 +83,37 @@ class CapturedRuns:
             self._hold(shared)
             if sizes in self._bound:
                 return self._replay(self._bound[sizes], own)
-            if sizes not in self._came or self.graphs == MOST_GRAPHS:
-                self._came.add(sizes)
-                return _on_host(self._run_once(self._placed(own)))
-            self._bound[sizes] = self._bind(own)
+            found = self._capture(sizes, own) if self._is_due(sizes) else None
+            return _on_host(self._run_once(self._placed(own))) if found is None else found
+
+    def _is_due(self, sizes: Sizes) -> bool:
+        """Whether inputs of a size are to be captured now."""
+        if self.graphs == MOST_GRAPHS or sizes in self._refused:
+            return False
+        came_before = sizes in self._came
+        self._came.add(sizes)
+        return came_before
+
+    def _capture(self, sizes: Sizes, own: Arrays) -> dict[str, NDArray[Any]] | None:
+        """A run that is captured; None if that fails, after which inputs of this size just run."""
+        try:
+            bound = self._bind(own)
             with self._capturing:
-                return self._replay(self._bound[sizes], own)
+                found = self._replay(bound, own)
+        except Exception:
+            log.exception("searches of a size cannot be captured", extra={"sizes": dict(sizes)})
+            self._refused.add(sizes)
+            return None
+        self._bound[sizes] = bound
+        return found
 
     def _hold(self, shared: Values) -> None:
         """Copies what is not there yet into the buffers of shared inputs; into new ones if the sizes are others."""
         missing = {name: value for name, value in shared.items() if self._held.get(name) is not value}
+        if not missing:
+            return
+        # Should a copy fail, what the buffers hold is not known.
+        self._held = {}
         if any(
             name not in self._shared or self._shared[name].shape() != each.shape() for name, each in missing.items()
         ):
@@ -97,8 +122,7 @@ class CapturedRuns:
             missing, self._shared = dict(shared), {name: self._buffer_like(value) for name, value in shared.items()}
         for name, value in missing.items():
             self._shared[name].update_inplace(value)
-        if missing:
-            self._held = shared
+        self._held = shared
 
     def _bind(self, own: Arrays) -> _Bound:
         """Buffers for inputs of such sizes and for what a run makes of them."""

@@ -24,12 +24,9 @@ from service.fixed_sizes import TrieRoom, pad_rows
 from service.history_states import SHORTEST_KNOWN, HistoryStates
 from service.merged_searches import MergedSearches, Merging
 from service.search_rows import Leaves, SearchRows, TrieInputs, join_rows
+from service.session import PROVIDERS, open_session
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-PRODUCTS_IN_TF32 = "0"
-"""They are the default and have a tenth of a CPU's digits: scores would differ, and the order of near beams."""
 OUTPUTS = ["nodes", "scores"]
-ERRORS_ONLY = 3
 ALONE = Merging()
 
 
@@ -63,7 +60,7 @@ class Engine:
             BundleError: if the file is unreadable, lacks an input, does not name its ID space or cannot be captured.
             ConfigError: if the provider is not there and the CPU was not allowed.
         """
-        self._session = _session(path, provider, threads, capture)
+        self._session = open_session(path, provider, threads, capture)
         self.provider = str(self._session.get_providers()[0])
         if self.provider != PROVIDERS[provider] and not allow_cpu:
             raise ConfigError(
@@ -216,20 +213,3 @@ class Engine:
 def _doublings(most: int) -> list[int]:
     """1, 2, 4 and so on below ``most``, and ``most``."""
     return [*(1 << power for power in range((most - 1).bit_length())), most]
-
-
-def _session(path: Path, provider: str, threads: int, capture: bool) -> ort.InferenceSession:
-    """A session whose threads sleep while they wait: spinning would take the core from other requests."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    cuda = {"use_tf32": PRODUCTS_IN_TF32, "enable_cuda_graph": str(int(capture))}
-    wanted = [(PROVIDERS["cuda"], cuda)] if provider == "cuda" else []
-    there = ort.get_available_providers()
-    available = [each for each in (*wanted, (PROVIDERS["cpu"], {})) if each[0] in there]
-    try:
-        return ort.InferenceSession(path, options, providers=available)
-    except Exception as error:
-        raise BundleError(f"{path} cannot be loaded: {error}; export the bundle again") from error

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +60,27 @@ def random_generator(shape: GeneratorShape = T5) -> Generator:
 
 
 def write_test_bundle(folder: Path, shape: GeneratorShape = T5) -> Path:
-    """Writes the bundle and returns its folder; the export takes some seconds."""
+    """Writes the bundle and returns its folder; the first export of a shape takes some seconds."""
 
     def fill(partial: Path) -> None:
-        properties = graph_properties(SPACE, SPACE_HASH) | {
-            "history_position": shape.position,
-            "dense": json.dumps(shape.dense),
-        }
-        export_generator(random_generator(shape), random_codes(), partial / "generator.onnx", properties)
+        (partial / "generator.onnx").write_bytes(exported_graph(shape))
         (partial / "catalog").mkdir()
         build_catalog().save(partial / "catalog")
 
     return write_random_bundle(folder, fill, SPACE, SPACE_HASH, {"hr@10": 0.25})
+
+
+@cache
+def exported_graph(shape: GeneratorShape) -> bytes:
+    """The graph of :func:`random_generator`, as a file holds it."""
+    properties = graph_properties(SPACE, SPACE_HASH) | {
+        "history_position": shape.position,
+        "dense": json.dumps(shape.dense),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        export_generator(random_generator(shape), random_codes(), path, properties)
+        return path.read_bytes()
 
 
 def write_int8_bundle(trained: Path, folder: Path) -> Path:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,3 +147,36 @@ def test_tries_of_nearly_the_same_size_have_the_same_sizes(generator: Path) -> N
         for trie in tries
     ]
     assert sizes[0] == sizes[1]
+
+
+def test_a_size_that_cannot_be_captured_just_runs(generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Both(generator)
+    rows = both.plain.rows([1, 2], [0, 1], [])
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory for a graph")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(onnxruntime.InferenceSession, "run_with_iobinding", fail)
+        for _ in range(3):
+            both.check(rows)
+    for _ in range(2):
+        both.check(rows)
+        both.check(both.plain.rows([3], [0, 1], []))
+    assert both.captured.engine.graphs == 1
+
+
+def test_after_a_failed_copy_nothing_is_taken_to_be_there(generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Both(generator)
+    rows = both.plain.rows([1, 2], [0, 1], [])
+    both.check(rows)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory for a copy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(onnxruntime.OrtValue, "update_inplace", fail)
+        with pytest.raises(RuntimeError, match="no memory for a copy"):
+            both.check(rows, over=2)
+    both.check(rows)
+    both.check(rows, over=2)
