@@ -77,7 +77,8 @@ def main() -> None:
         generator = random_generator(SPACE, *SHAPES[name], 0)
         with tempfile.TemporaryDirectory() as folder:
             path = exported(generator, items, Path(folder))
-            engine = Engine(path, arguments.provider, threads=arguments.threads, capture=arguments.capture)
+            captured = arguments.beam if arguments.capture else 0
+            engine = Engine(path, arguments.provider, threads=arguments.threads, capture=captured)
             graph = Graph(engine, items, generator.config.shape)
             # Sizes that come again are captured.
             measure(graph, together, arguments.beam, arguments.items, 2)

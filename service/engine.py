@@ -41,7 +41,7 @@ class Engine:
         threads: int = 1,
         state_bytes: int = 0,
         merging: Merging = ALONE,
-        capture: bool = False,
+        capture: int = 0,
     ) -> None:
         """Loads a generator.
 
@@ -53,14 +53,14 @@ class Engine:
             state_bytes: bytes kept of the states of encoded histories, if the generator can go on from them. Where
                 searches are merged or captured none are: their histories' beginnings would be of different lengths.
             merging: how searches that threads ask for at once are run as one.
-            capture: whether searches are captured and replayed (:mod:`service.captured_runs`); not by a CPU that stands
-                in for a GPU, where they would only wait for each other.
+            capture: the width of searches that are captured and replayed (:mod:`service.captured_runs`), 0 for none;
+                not by a CPU that stands in for a GPU, where they would only wait for each other.
 
         Raises:
             BundleError: if the file is unreadable, lacks an input, does not name its ID space or cannot be captured.
             ConfigError: if the provider is not there and the CPU was not allowed.
         """
-        self._session = open_session(path, provider, threads, capture)
+        self._session = open_session(path, provider, threads, capture > 0)
         self.provider = str(self._session.get_providers()[0])
         if self.provider != PROVIDERS[provider] and not allow_cpu:
             raise ConfigError(
@@ -68,7 +68,7 @@ class Engine:
                 "onnxruntime-gpu and a CUDA driver, or allow the CPU (MACREC_ALLOW_CPU=true)"
             )
         self._device = "cuda" if self.provider == PROVIDERS["cuda"] else "cpu"
-        capture = capture and self.provider == PROVIDERS[provider]
+        self._captured_width = capture if self.provider == PROVIDERS[provider] else 0
         inputs = {each.name: each for each in self._session.get_inputs()}
         if "history" not in inputs:
             raise BundleError(f"{path} is of a time when every list read a history of its own: export it again")
@@ -87,7 +87,7 @@ class Engine:
         self._reads_slots = slot_names(1)[0] in inputs
         self._merging = merging
         self._merged = MergedSearches(self._search, merging) if merging.most > 1 else None
-        self._captured = CapturedRuns(self._session, self._device, self._outputs) if capture else None
+        self._captured = CapturedRuns(self._session, self._device, self._outputs) if self._captured_width else None
         self._room = TrieRoom(self.space.levels)
         kept = state_bytes if self._merged is None and self._captured is None else 0
         self.states = HistoryStates(self._state_width, kept) if self._state_width and kept else None
@@ -130,22 +130,17 @@ class Engine:
         """Captured graphs that searches replay."""
         return 0 if self._captured is None else self._captured.graphs
 
-    def warm(self, trie: TrieInputs, beam: int) -> None:
-        """Captures searches of all lengths of histories, by all modalities and in groups of all sizes, ahead of need.
-
-        Args:
-            trie: what is searched.
-            beam: the width.
-        """
+    def warm(self, trie: TrieInputs) -> None:
+        """Captures searches of all lengths of histories, in all lists and groups of all sizes, ahead of need."""
         if self._captured is None:
             return
         modalities = np.arange(len(self.space.modalities))
         read = 1 if self.position == "item" else len(modalities)
         history = np.zeros_like(modalities) if read == 1 else modalities
         dead = np.full((len(modalities), self.space.levels, 1), NO_EDGE, dtype=np.int32)
-        for items in _doublings(self.max_history):
+        for items in reversed(_doublings(self.max_history)):
             tokens = np.full((read, items * tokens_per_item(self.space, self.position)), self.space.token_offset(0, 0))
-            rows = SearchRows(tokens, modalities, dead, beam, history)
+            rows = SearchRows(tokens, modalities, dead, self._captured_width, history)
             for searches in _doublings(self._merging.most):
                 group = join_rows([rows] * searches)
                 for _ in range(2):
@@ -163,7 +158,7 @@ class Engine:
     def _replay(self, trie: TrieInputs, rows: SearchRows, captured: CapturedRuns) -> Leaves:
         """One run of a captured graph, which may be of more rows."""
         padded = pad_rows(rows, tokens_per_item(self.space, self.position), self.max_history)
-        found = captured.run(trie.values, self._arrays(padded))
+        found = captured.run(trie.values, self._arrays(padded), capture=rows.beam == self._captured_width)
         given = {name: array[: len(rows.modality)] for name, array in found.items()}
         if self.dense:
             given["affinities"] = found["affinities"][: len(rows.tokens)]

@@ -50,7 +50,8 @@ def pad_rows(rows: SearchRows, tokens_per_item: int, longest: int) -> SearchRows
     items = rows.tokens.shape[1] // tokens_per_item
     wanted = max(items, min(_power(items), longest))
     dead = rows.dead_edges.shape[2]
-    most_dead = _power(dead, of=4)
+    # Most requests exclude what their histories hold, and are to be of one size.
+    most_dead = _power(max(dead, longest), of=4)
     return SearchRows(
         tokens=_more_rows(_wider(rows.tokens, (wanted - items) * tokens_per_item, PAD)),
         modality=_more_rows(rows.modality),

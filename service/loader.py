@@ -200,9 +200,8 @@ class Loader:
         bundle = Bundle.load(folder, with_catalog=with_catalog)
         graph = bundle.search_graph(settings.precision)
         provider, threads = settings.provider, settings.threads
-        engine = Engine(
-            graph, provider, settings.allow_cpu, threads, settings.state_cache, settings.merging, settings.capture
-        )
+        capture = settings.beam if settings.capture else 0
+        engine = Engine(graph, provider, settings.allow_cpu, threads, settings.state_cache, settings.merging, capture)
         for name in settings.weights:
             if name != DENSE:
                 engine.space.modality_index(name)
@@ -238,7 +237,7 @@ class Loader:
             self._recommender.filters.prepare(snapshot)
             before = self._live.snapshot
             if before is None or before.engine is not engine:
-                engine.warm(snapshot.trie, self._settings.beam)
+                engine.warm(snapshot.trie)
                 if self._settings.large_pages:
                     use_large_pages()
             self._live.replace(snapshot)

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from model.errors import BundleError
+from service.capture_gate import GATE
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ def open_session(path: Path, provider: str, threads: int, capture: bool) -> ort.
         _find_cuda()
         wanted.insert(0, (PROVIDERS["cuda"], {"use_tf32": PRODUCTS_IN_TF32, "enable_cuda_graph": str(int(capture))}))
     try:
-        return ort.InferenceSession(path, options, providers=wanted)
+        with GATE.use():
+            # Its fallback would open another session, on the CPU or without these options, in a session's place.
+            return ort.InferenceSession(path, options, providers=wanted, enable_fallback=0)
     except Exception as error:
         raise BundleError(f"{path} cannot be loaded: {error}; export the bundle again") from error
 

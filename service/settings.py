@@ -69,8 +69,8 @@ class Settings(BaseSettings):
         threads: threads of one search.
         workers: requests past the queue at once; if not given, as many as cores, or as fill a group of merged searches
             while another runs.
-        capture: whether a GPU captures searches as graphs and replays them, one search or group at a time; no states of
-            histories (``state_cache``) are kept then.
+        capture: whether a GPU captures searches of the width ``beam`` as graphs and replays them, one search or group
+            at a time; no states of histories (``state_cache``) are kept then.
         merge: searches at most that run as one where several are asked for at once, which keeps a GPU busy; 1 runs each
             alone. States of histories (``state_cache``) are kept only where searches run alone.
         merge_wait: seconds that a search waits for others to run with; while others run it waits for its turn anyway.

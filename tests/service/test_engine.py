@@ -31,7 +31,7 @@ def test_cuda_that_is_not_there_is_an_error_unless_the_cpu_will_do(bundle: Path)
 
 @needs_no_cuda
 def test_a_cpu_that_stands_in_for_a_gpu_does_not_search_one_after_another(bundle: Path) -> None:
-    searches = Searches(Engine(bundle / "generator.onnx", provider="cuda", allow_cpu=True, capture=True))
+    searches = Searches(Engine(bundle / "generator.onnx", provider="cuda", allow_cpu=True, capture=20))
     for _ in range(3):
         searches.alone(searches.rows([1], [0, 1], []))
     assert searches.engine.graphs == 0

@@ -39,7 +39,7 @@ def transformer() -> Transformer:
     return random_generator().search().transformer.eval()
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "captured"])
+@pytest.fixture(scope="module", params=[0, 9], ids=["plain", "captured"])
 def engine(bundle: Path, request: pytest.FixtureRequest) -> Engine:
     return Engine(Bundle.load(bundle).generator, capture=request.param)
 
