@@ -7,6 +7,9 @@ constant rate, whether or not earlier ones were answered, at shares of that thro
 the moment at which they were due, how many were refused and how soon, whether any was answered behind its deadline, and
 how long a probe waited meanwhile.
 
+With ``--merge 16 --provider cuda --capture`` searches run on a GPU, up to 16 as one, for twice as many workers, threads
+in this process as well as of the server, and four times as many clients.
+
 Prints JSON lines. It needs two cores.
 """
 
@@ -19,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -34,6 +38,7 @@ from model.bundle import Bundle
 from model.live_catalog import LiveCatalog
 from model.transformer_config import TransformerSizes
 from service.engine import Engine
+from service.merged_searches import Merging
 from service.query import Query
 from service.recommender import Recommender
 from tests.snapshots import make_snapshot
@@ -41,6 +46,7 @@ from tests.snapshots import make_snapshot
 SIZES = {"published": TransformerSizes(), "small": SMALL}
 SHARES = (0.5, 0.7, 0.9, 1.5, 2.0)
 CLIENTS = 4
+"""For each search that may run as one with others."""
 PROBES = ("/livez", "/readyz")
 PROBE_EVERY = 0.1
 
@@ -59,32 +65,47 @@ def pinned(core: int) -> Iterator[None]:
 class InProcess:
     """The recommender that the server runs, without the server."""
 
-    def __init__(self, folder: Path, beam: int) -> None:
+    def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         """Loads a bundle."""
-        bundle = Bundle.load(folder)
-        self._snapshot = make_snapshot(bundle, Engine(bundle.generator), LiveCatalog.of(bundle.catalog()))
+        bundle, beam = Bundle.load(folder), arguments.beam
+        captured = beam if arguments.capture else 0
+        engine = Engine(bundle.generator, arguments.provider, merging=Merging(arguments.merge), capture=captured)
+        self._workers = workers_for(arguments.merge)
+        self._snapshot = make_snapshot(bundle, engine, LiveCatalog.of(bundle.catalog()))
         self._recommender = Recommender(max_beam=200)
         bodies = random_bodies(len(self._snapshot.catalog))
         weights = dict.fromkeys(SPACE.modalities, 1.0)
         self._queries = cycle([Query(tuple(each["history"]), k=10, beam=beam, weights=weights) for each in bodies])
 
     def rate(self, seconds: float) -> float:
-        """Requests a second, one after another."""
-        started, answered = time.perf_counter(), 0
-        while time.perf_counter() < started + seconds:
-            assert self._recommender.recommend(self._snapshot, next(self._queries)).items
-            answered += 1
-        return answered / (time.perf_counter() - started)
+        """Requests a second, one after another in each of the threads that a server would have."""
+        started = time.perf_counter()
+
+        def answered() -> int:
+            count = 0
+            while time.perf_counter() < started + seconds:
+                assert self._recommender.recommend(self._snapshot, next(self._queries)).items
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            counts = [pool.submit(answered) for _ in range(self._workers)]
+            return sum(each.result() for each in counts) / (time.perf_counter() - started)
 
 
-async def compare(client: Client, alone: InProcess, rounds: int, seconds: float, cores: list[int]) -> dict[str, Any]:
+def workers_for(merge: int) -> int:
+    """Workers that fill a group of merged searches while another runs; one, if each runs alone."""
+    return 1 if merge == 1 else 2 * merge
+
+
+async def compare(client: Client, alone: InProcess, arguments: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
     """Requests a second in this process and over HTTP, in turn."""
     inside, outside = [], []
-    for turn in range(rounds + 1):
+    for turn in range(arguments.rounds + 1):
         with pinned(cores[0]):
-            own = alone.rate(seconds)
+            own = alone.rate(arguments.round_seconds)
         with pinned(cores[1]):
-            over_http = await client.capacity(CLIENTS, seconds)
+            over_http = await client.capacity(CLIENTS * arguments.merge, arguments.round_seconds)
         if turn:
             inside.append(own)
             outside.append(over_http)
@@ -146,7 +167,7 @@ async def measure(server: ServerProcess, alone: InProcess, arguments: argparse.N
     bodies = [{**body, "beam": arguments.beam} for body in random_bodies(arguments.items)]
     client = Client(int(server.url.rsplit(":", 1)[1]), bodies)
     try:
-        compared = await compare(client, alone, arguments.rounds, arguments.round_seconds, cores)
+        compared = await compare(client, alone, arguments, cores)
         say(shape=arguments.sizes, beam=arguments.beam, items=arguments.items, **compared)
         for share in SHARES:
             rate = share * compared["http_per_second"]
@@ -164,6 +185,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--sizes", choices=list(SIZES), default="published")
     parser.add_argument("--beam", type=int, default=20)
+    parser.add_argument("--merge", type=int, default=1, help="searches at most that run as one")
+    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--capture", action="store_true", help="replay captured graphs (on a GPU)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of rounds in this process and over HTTP")
     parser.add_argument("--round-seconds", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=20.0, help="at each rate")
@@ -175,10 +199,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         bundle = write_generated_bundle(folder / "bundle", arguments.items, seed=0, sizes=SIZES[arguments.sizes])
-        settings = {"MACREC_BUNDLE": str(bundle), "MACREC_STATE": "", "MACREC_DEADLINE": str(arguments.deadline)}
+        settings = {
+            "MACREC_BUNDLE": str(bundle),
+            "MACREC_STATE": "",
+            "MACREC_DEADLINE": str(arguments.deadline),
+            "MACREC_BEAM": str(arguments.beam),
+            "MACREC_PROVIDER": arguments.provider,
+            "MACREC_CAPTURE": str(arguments.capture),
+            "MACREC_MERGE": str(arguments.merge),
+            "MACREC_WORKERS": str(workers_for(arguments.merge)),
+            "MACREC_QUEUE": str(64 * arguments.merge),
+        }
         with pinned(cores[0]):
             server = stack.enter_context(serving(folder / "server", settings))
-        asyncio.run(measure(server, InProcess(bundle, arguments.beam), arguments, cores))
+        asyncio.run(measure(server, InProcess(bundle, arguments), arguments, cores))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.allowed import Allowed
+from model.ascending import runs
 from model.trie import Trie
 
 NO_EDGE = -1
@@ -33,7 +34,8 @@ def dead_edges(
     dead = _dead_leaves(trie, modality, excluded, allowed) + trie.first_leaf
     levels = [dead - 1]
     for _ in range(trie.levels - 1):
-        parents, dead_children = np.unique(trie.parents(dead), return_counts=True)
+        # Nodes are numbered breadth first: parents stand in their children's order.
+        parents, dead_children = runs(trie.parents(dead))
         first, end = trie.child_start[parents], trie.child_start[parents + 1]
         children = end - first if allowed is None else _count(allowed.edges, first, end)
         dead = parents[dead_children == children]
@@ -75,8 +77,8 @@ def _dead_leaves(
     trie: Trie, modality: int, excluded: NDArray[np.integer], allowed: Allowed | None
 ) -> NDArray[np.int64]:
     """Leaves ``(k,)`` on which every item that is allowed is excluded, ascending."""
-    on_leaves = trie.item_leaf[modality, np.unique(excluded)]
-    leaves, excluded_items = np.unique(on_leaves[on_leaves >= 0], return_counts=True)
+    on_leaves = trie.item_leaf[modality, runs(np.sort(excluded))[0]]
+    leaves, excluded_items = runs(np.sort(on_leaves[on_leaves >= 0]))
     first, end = trie.leaf_start[leaves], trie.leaf_start[leaves + 1]
     items = end - first
     if allowed is not None:

@@ -3,6 +3,7 @@
 It knows a snapshot and one query, and nothing of users, HTTP or stores.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -237,14 +238,13 @@ def _items(scope: Scope, leaves: NDArray[np.int64], scores: NDArray[np.float32])
 
 def _recommended(fused: FusedItems, names: list[str], count: int | None) -> list[Recommended]:
     """The first ``count`` of the joined list, or all of it."""
+    columns = (each[:count].tolist() for each in (fused.items, fused.scores, fused.list_ranks, fused.list_scores))
     return [
         Recommended(
-            int(item),
-            float(score),
-            {name: int(rank) for name, rank in zip(names, ranks, strict=True) if rank},
-            {name: float(each) for name, each in zip(names, scores, strict=True) if not np.isnan(each)},
+            item,
+            score,
+            {name: rank for name, rank in zip(names, ranks, strict=True) if rank},
+            {name: each for name, each in zip(names, scores, strict=True) if not math.isnan(each)},
         )
-        for item, score, ranks, scores in zip(
-            fused.items[:count], fused.scores[:count], fused.list_ranks[:count], fused.list_scores[:count], strict=True
-        )
+        for item, score, ranks, scores in zip(*columns, strict=True)
     ]

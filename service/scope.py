@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.allowed import Allowed
+from model.ascending import is_held
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
@@ -122,7 +123,7 @@ class CatalogScope:
 
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """See :class:`Scope`."""
-        kept: NDArray[np.bool_] = ~np.isin(items, self.excluded) & self._allows(items)
+        kept: NDArray[np.bool_] = ~is_held(items, self.excluded) & self._allows(items)
         return kept
 
     def without(self, items: Sequence[int], groups: Groups) -> "CatalogScope":
