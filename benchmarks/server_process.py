@@ -27,6 +27,26 @@ class ServerProcess(NamedTuple):
     ready_seconds: float
 
 
+class ProcessorTime(NamedTuple):
+    """Seconds that a process ran since its start.
+
+    Attributes:
+        event_loop: its first thread, which does everything of HTTP.
+        others: its other threads, which search.
+    """
+
+    event_loop: float
+    others: float
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessorTime":
+        """As Linux counts it, in hundredths of a second."""
+        ticks = {task.name: _ticks(task / "stat") for task in Path(f"/proc/{pid}/task").iterdir()}
+        first = ticks[str(pid)]
+        second = os.sysconf("SC_CLK_TCK")
+        return cls(first / second, (sum(ticks.values()) - first) / second)
+
+
 @contextmanager
 def serving(folder: Path, settings: Mapping[str, str], patience: float = 600.0) -> Iterator[ServerProcess]:
     """A service with ``settings``, ready; it writes its log and its cache into ``folder``, which is made.
@@ -54,6 +74,12 @@ def serving(folder: Path, settings: Mapping[str, str], patience: float = 600.0) 
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def _ticks(stat: Path) -> int:
+    """What a thread ran for itself and in the kernel; fields follow its name, which is in brackets."""
+    fields = stat.read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _is_ready(url: str) -> bool:

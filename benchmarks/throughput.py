@@ -2,10 +2,11 @@
 
 A real server with one worker is pinned to one core, the load generator to another. In turn, rounds of requests one
 after another inside this process, on the server's core and through the same recommender, and rounds of as many requests
-as the server answers to a few clients give the share of the throughput that HTTP leaves. Then requests come at a
-constant rate, whether or not earlier ones were answered, at shares of that throughput: latency of accepted ones from
-the moment at which they were due, how many were refused and how soon, whether any was answered behind its deadline, and
-how long a probe waited meanwhile.
+as the server answers to a few clients give the share of the throughput that HTTP leaves, and how long the server's
+threads run for a request: the event loop, which does all of HTTP, and the workers. Then requests come at a constant
+rate, whether or not earlier ones were answered, at shares of that throughput: latency of accepted ones from the moment
+at which they were due, how many were refused and how soon, whether any was answered behind its deadline, and how long a
+probe waited meanwhile.
 
 With ``--merge 16 --provider cuda --capture`` searches run on a GPU, up to 16 as one, for twice as many workers, threads
 in this process as well as of the server, and four times as many clients.
@@ -32,7 +33,7 @@ import httpx
 
 from benchmarks.generated_bundle import SMALL, SPACE, write_generated_bundle
 from benchmarks.http_load import Answers, Client, percentile
-from benchmarks.server_process import ServerProcess, serving
+from benchmarks.server_process import ProcessorTime, ServerProcess, serving
 from benchmarks.swaps import random_bodies
 from model.bundle import Bundle
 from model.live_catalog import LiveCatalog
@@ -98,22 +99,29 @@ def workers_for(merge: int) -> int:
     return 1 if merge == 1 else 2 * merge
 
 
-async def compare(client: Client, alone: InProcess, arguments: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
-    """Requests a second in this process and over HTTP, in turn."""
-    inside, outside = [], []
+async def compare(
+    server: ServerProcess, client: Client, alone: InProcess, arguments: argparse.Namespace, cores: list[int]
+) -> dict[str, Any]:
+    """Requests a second in this process and over HTTP, in turn, and what a request over HTTP costs the server."""
+    inside, outside, costs = [], [], list[ProcessorTime]()
     for turn in range(arguments.rounds + 1):
         with pinned(cores[0]):
             own = alone.rate(arguments.round_seconds)
+        before = ProcessorTime.of(server.pid)
         with pinned(cores[1]):
             over_http = await client.capacity(CLIENTS * arguments.merge, arguments.round_seconds)
+        after, requests = ProcessorTime.of(server.pid), over_http * arguments.round_seconds
         if turn:
             inside.append(own)
             outside.append(over_http)
+            costs.append(ProcessorTime(*((end - start) / requests for start, end in zip(before, after, strict=True))))
     shares = [http / own for http, own in zip(outside, inside, strict=True)]
     return {
         "in_process_per_second": round(statistics.median(inside), 1),
         "http_per_second": round(statistics.median(outside), 1),
         "share": round(statistics.median(shares), 3),
+        "event_loop_ms": round(1e3 * statistics.median(cost.event_loop for cost in costs), 2),
+        "workers_ms": round(1e3 * statistics.median(cost.others for cost in costs), 2),
     }
 
 
@@ -167,7 +175,7 @@ async def measure(server: ServerProcess, alone: InProcess, arguments: argparse.N
     bodies = [{**body, "beam": arguments.beam} for body in random_bodies(arguments.items)]
     client = Client(int(server.url.rsplit(":", 1)[1]), bodies)
     try:
-        compared = await compare(client, alone, arguments, cores)
+        compared = await compare(server, client, alone, arguments, cores)
         say(shape=arguments.sizes, beam=arguments.beam, items=arguments.items, **compared)
         for share in SHARES:
             rate = share * compared["http_per_second"]
