@@ -94,14 +94,19 @@ def item_search() -> ConstrainedBeamSearch:
     return Generator(GeneratorConfig(space=SPACE, prompted_tasks=1, sizes=SIZES, shape=shape)).search().eval()
 
 
+@pytest.fixture(scope="module")
+def item_graph(item_search: ConstrainedBeamSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("items") / "generator.onnx"
+    export_search(item_search, case(**EXAMPLE), path, METADATA)
+    return path
+
+
 def test_the_graph_of_a_causal_generator_takes_what_the_example_was_not(
-    item_search: ConstrainedBeamSearch, tmp_path: Path
+    item_search: ConstrainedBeamSearch, item_graph: Path
 ) -> None:
     """An item has its codes of both modalities there, so that a history has twice the tokens."""
-    path = tmp_path / "generator.onnx"
-    export_search(item_search, case(**EXAMPLE), path, METADATA)
     cases = [case(**(sizes | {"history": 2 * sizes["history"]}), seed=1) for sizes in OTHERS.values()]
-    difference = check_search(item_search, path, cases)
+    difference = check_search(item_search, item_graph, cases)
     assert difference.score < 1e-4
     assert difference.misplaced == 0
     with torch.no_grad():
@@ -111,13 +116,13 @@ def test_the_graph_of_a_causal_generator_takes_what_the_example_was_not(
 
 
 def test_only_a_generator_that_scores_whole_items_answers_affinities(
-    item_search: ConstrainedBeamSearch, tmp_path: Path
+    item_search: ConstrainedBeamSearch, item_graph: Path, tmp_path: Path
 ) -> None:
     sparse = item_search.shape.model_copy(update={"dense": False})
     without = ConstrainedBeamSearch(item_search.transformer, item_search.space, sparse).eval()
-    for search, answers in ((item_search, ["states", "affinities"]), (without, ["states"])):
-        export_search(search, case(**EXAMPLE), tmp_path / "generator.onnx", METADATA)
-        assert [each.name for each in open_graph(tmp_path / "generator.onnx").get_outputs()][2:] == answers
+    export_search(without, case(**EXAMPLE), tmp_path / "generator.onnx", METADATA)
+    for path, answers in ((item_graph, ["states", "affinities"]), (tmp_path / "generator.onnx", ["states"])):
+        assert [each.name for each in open_graph(path).get_outputs()][2:] == answers
 
 
 def test_a_graph_that_forgets_what_was_encoded_before_is_refused(
