@@ -7,6 +7,8 @@ its size.
 """
 
 import logging
+import threading
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +93,7 @@ class CapturedRuns:
         self._buffers: OrderedDict[Sizes, _Buffers] = OrderedDict()
         self._captures = 0
         self._uncaptured = _options(NO_GRAPH)
+        weakref.finalize(self, _let_go, [session, self._buffers]).atexit = False
 
     @property
     def graphs(self) -> int:
@@ -189,6 +192,16 @@ class CapturedRuns:
     def _buffer_like(self, value: ort.OrtValue) -> ort.OrtValue:
         """A buffer on the device of a value's size and type."""
         return ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), value.element_type(), self._device, 0)
+
+
+def _let_go(held: list[object]) -> None:
+    """Frees what ended runs held, while nobody captures; on a thread of its own, for a capturing one may come here."""
+
+    def free() -> None:
+        with GATE.use():
+            held.clear()
+
+    threading.Thread(target=free, name="captured-runs-end").start()
 
 
 def _on_host(values: Values) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,8 @@
 """Runs over buffers that stay find what other runs find, whatever was in the buffers before."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from service.merged_searches import Merging
 from service.search_rows import SearchRows, TrieInputs
 from tests.bundles import ITEMS, random_codes
 from tests.searches import ASKED, CATALOG, SHAPES, Searches, check_same
+from tests.serving import until
 
 WIDTH = 10
 EVERYTHING = 3 * ITEMS
@@ -190,6 +193,20 @@ def test_a_size_is_not_captured_while_others_use_the_gpu(both: Both) -> None:
         assert both.graphs == 0
     both.check(rows)
     assert both.graphs == 1
+
+
+def test_an_ended_session_is_freed_while_nobody_captures(generator: Path) -> None:
+    both = Both(generator)
+    rows = both.plain.rows([1, 2], [0, 1], [])
+    for _ in range(2):
+        both.check(rows)
+    session = weakref.ref(both.captured.engine._session)
+    with GATE.capture() as is_alone:
+        assert is_alone
+        del both
+        gc.collect()
+        assert session() is not None
+    until(lambda: session() is None)
 
 
 def test_after_a_failed_copy_nothing_is_taken_to_be_there(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
