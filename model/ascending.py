@@ -1,4 +1,4 @@
-"""Small ascending arrays, of which numpy's general functions would sort again what stands in order."""
+"""Ascending arrays, of which numpy's general functions would sort again what stands in order."""
 
 from typing import TypeVar
 
@@ -19,9 +19,17 @@ def runs(ascending: NDArray[Integers]) -> tuple[NDArray[Integers], NDArray[np.in
 
 
 def is_held(wanted: NDArray[np.integer], ascending: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which of ``wanted`` ``(...)`` occur in ``ascending`` ``(n,)``."""
+    """Which of ``wanted`` ``(...)`` occur in ``ascending`` ``(n,)``, at a cost that follows the wanted ones."""
     if not len(ascending):
         return np.zeros(wanted.shape, dtype=np.bool_)
-    places = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    # Numbers of another type would have numpy convert all that stand in order.
+    places = np.minimum(np.searchsorted(ascending, wanted.astype(ascending.dtype, copy=False)), len(ascending) - 1)
     held: NDArray[np.bool_] = ascending[places] == wanted
     return held
+
+
+def is_among(ascending: NDArray[np.integer], few: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of ``ascending`` ``(n,)``, distinct, are among ``few`` others, at a cost that follows the others."""
+    found = np.zeros(len(ascending), dtype=np.bool_)
+    found[np.searchsorted(ascending, few[is_held(few, ascending)].astype(ascending.dtype, copy=False))] = True
+    return found

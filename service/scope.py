@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.allowed import Allowed
-from model.ascending import is_held
+from model.ascending import is_among, is_held
 from model.exclusions import NO_EDGE, dead_edges, pack_dead_edges
 from model.filters import Filter
 from model.live_catalog import LiveCatalog
@@ -115,7 +115,7 @@ class CatalogScope:
     def items(self) -> Items:
         """See :class:`Scope`; what a filter allows is listed once."""
         allowed = np.arange(len(self.snapshot.catalog)) if self.restriction is None else self.restriction.items
-        return allowed[self.keeps(allowed)]
+        return allowed[~is_among(allowed, self.excluded) & self._allows(allowed)]
 
     def dead_edges(self, modalities: Sequence[int]) -> NDArray[np.int32]:
         """See :class:`Scope`."""
@@ -200,9 +200,7 @@ class ListScope:
 
     def keeps(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """See :class:`Scope`."""
-        places = np.searchsorted(self.items, items.astype(self.items.dtype))
-        kept: NDArray[np.bool_] = np.append(self.items, NO_ROW)[places] == items
-        return kept
+        return is_held(items, self.items)
 
     def new_items(self) -> "ListScope":
         """See :class:`Scope`."""
@@ -224,16 +222,8 @@ def listed_items(catalog: LiveCatalog, query: Query, allow: Sequence[str], exclu
     found = catalog.find_rows(allow)
     rows = np.sort(found.astype(np.int32))  # half as wide, and sorted in half the time
     known = rows[(rows != NO_ROW) & (np.diff(rows, prepend=NO_ROW) > 0)]
-    known = known[~(_in_sorted(known, excluded) | catalog.deleted[known])]
+    known = known[~(is_among(known, excluded) | catalog.deleted[known])]
     allowed = catalog.allowed_items(query.filter, known)
     if allowed is not None:
         known = known[allowed]
     return known.astype(np.int64), int((rows == NO_ROW).sum())
-
-
-def _in_sorted(items: NDArray[np.integer], few: Items) -> NDArray[np.bool_]:
-    """Which of ``items`` ``(n,)``, ascending and distinct, are among others, at a cost that follows the others."""
-    found = np.zeros(len(items) + 1, dtype=np.bool_)
-    places = np.searchsorted(items, few.astype(items.dtype))
-    found[places[few == np.append(items, NO_ROW)[places]]] = True
-    return found[:-1]
