@@ -105,12 +105,12 @@ class CapturedRuns:
         with GATE.use():
             return self._on_device(array)
 
-    def run(self, shared: Values, own: Arrays, capture: bool = True) -> dict[str, NDArray[Any]]:
+    def run(self, shared: Values, own: Arrays, capture: bool) -> dict[str, NDArray[Any]]:
         """One run, of which each output has its name.
 
         Args:
             shared: inputs that many runs have in common, where :meth:`place` put them. Other contents cost a copy on
-                the device; other sizes cost all captures.
+                the device; other sizes cost captures of their own.
             own: the other inputs.
             capture: whether their size is one of few, which may be captured.
         """

@@ -156,9 +156,10 @@ class Engine:
         return self._leaves(trie, self._run(trie, arrays))
 
     def _replay(self, trie: TrieInputs, rows: SearchRows, captured: CapturedRuns) -> Leaves:
-        """One run of a captured graph, which may be of more rows."""
-        padded = pad_rows(rows, tokens_per_item(self.space, self.position), self.max_history)
-        found = captured.run(trie.values, self._arrays(padded), capture=rows.beam == self._captured_width)
+        """One run of a captured graph, which may be of more rows; searches of another width run as they are."""
+        capture = rows.beam == self._captured_width
+        padded = pad_rows(rows, tokens_per_item(self.space, self.position), self.max_history) if capture else rows
+        found = captured.run(trie.values, self._arrays(padded), capture)
         given = {name: array[: len(rows.modality)] for name, array in found.items()}
         if self.dense:
             given["affinities"] = found["affinities"][: len(rows.tokens)]
